@@ -1,0 +1,41 @@
+# make demo   builds a small family for real, and asks it for a first answer
+# make test   every test, on a real engine
+# make check  the fast ones: format, lint, types, layers, unit, cases
+# make bench  the numbers of docs/performance.md
+# make clean  takes everything away that these made
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= auto
+
+.PHONY: demo demo-stop test check bench clean
+
+# The environment is made anew when pyproject.toml changes.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/ready
+	@scripts/demo.sh
+
+demo-stop:
+	@scripts/demo.sh stop
+
+check: $(VENV)/ready
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/cases tests/property
+
+test: check
+	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/contract tests/packaging tests/e2e
+
+bench: $(VENV)/ready
+	$(BIN)/python scripts/bench.py
+
+clean:
+	scripts/engine.sh purge
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build/lib dist

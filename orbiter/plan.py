@@ -1,0 +1,258 @@
+"""Project → BuildPlan: the targets, groups and variables of the bake file, and which of them a selection names."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from posixpath import normpath
+from typing import Any
+
+from orbiter import builders
+from orbiter.builders import Builders
+from orbiter.diagnostics import dotted
+from orbiter.errors import NothingMatched
+from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
+from orbiter.schema import closest, did_you_mean
+
+PROJECT = "localhost/project:files"
+"""Name of the context with the project's files: no registry can have an image of that name."""
+
+INDEXES = "build/mirrors.env"
+"""The file with the addresses of package indexes that a RUN mounts as build secret."""
+
+
+def plan(project: Project, known: Builders, folder: str = ".") -> BuildPlan:
+    """What bake is to build. `folder` is the project directory as seen from the directory of the bake file."""
+    targets = tuple(_target(project, image, known, folder) for image in project.images.values())
+    return BuildPlan(
+        project=project,
+        variables=tuple(_variables(project, targets)),
+        groups=tuple(_groups(project)),
+        targets=targets,
+    )
+
+
+def select(plan: BuildPlan, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The targets and groups that names and globs (`micromamba-*`) name, in the order of the plan.
+
+    Without patterns the group `default`. A glob stands for published images only, a name for any target.
+    Raises NothingMatched for the first pattern that names nothing.
+    """
+    groups = [group.name for group in plan.groups]
+    published = [target.name for target in plan.targets if target.image.deployable]
+    every = groups + [target.name for target in plan.targets]
+    chosen: set[str] = set()
+    for pattern in patterns or ("default",):
+        named = {pattern} & set(every) or {name for name in published if fnmatchcase(name, pattern)}
+        if not named:
+            match = closest(pattern, every)
+            hint = f"did you mean '{match}'?" if match else f"known: {', '.join(published)}"
+            raise NothingMatched(f"no target matches '{pattern}'; {hint}")
+        chosen |= named
+    return tuple(name for name in every if name in chosen)
+
+
+def family_patterns(plan: BuildPlan, family: str | None, image: str | None) -> tuple[str, ...]:
+    """The patterns for a family and an image of it, each of them optional. Raises NothingMatched."""
+    families = [each.name for each in plan.project.families]
+    if family is not None and family not in families:
+        raise NothingMatched(f"no family '{family}'; {did_you_mean(family, families)}")
+    if family is None and image is None:
+        return ()
+    chosen = tuple(
+        target.name
+        for target in plan.targets
+        if target.image.deployable
+        and target.image.family == (family or target.image.family)
+        and target.image.name == (image or target.image.name)
+    )
+    if not chosen:
+        names = dict.fromkeys(t.image.name for t in plan.targets if t.image.family == (family or t.image.family))
+        where = f" in family '{family}'" if family else ""
+        raise NothingMatched(f"no image '{image}'{where}; {did_you_mean(image or '', names)}")
+    return chosen
+
+
+def restrict(plan: BuildPlan, patterns: Sequence[str]) -> BuildPlan:
+    """The plan of what the patterns name and all that it needs. Raises NothingMatched."""
+    by_name = {target.name: target for target in plan.targets}
+    groups = {group.name: group.targets for group in plan.groups}
+    waiting = [name for chosen in select(plan, patterns) for name in groups.get(chosen, (chosen,))]
+    wanted: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += by_name[name].needs
+    groups_left = (replace(group, targets=tuple(t for t in group.targets if t in wanted)) for group in plan.groups)
+    return replace(
+        plan,
+        targets=tuple(target for target in plan.targets if target.name in wanted),
+        groups=tuple(group for group in groups_left if group.targets),
+    )
+
+
+def as_text(plan: BuildPlan) -> str:
+    """The plan for people: families, and under each its targets in the order in which they can be built."""
+    lines: list[str] = []
+    width = max((len(target.name) for target in plan.targets), default=0)
+    for family in plan.project.families:
+        targets = [target for target in plan.targets if target.image.family == family.name]
+        if targets:
+            lines += [*([""] if lines else []), family.name]
+        for target in targets:
+            lines.append(f"  {target.name:{width}}  {target.description}")
+            lines += [f"  {'':{width}}  → {tag}" for tag in tags(plan.project, target.image)]
+    return "\n".join(lines)
+
+
+def as_data(plan: BuildPlan) -> dict[str, Any]:
+    """The plan as plain data, for `--format json`."""
+    project = plan.project
+    return {
+        "source": project.source,
+        "repository": project.repo,
+        "version": project.version,
+        "groups": {group.name: list(group.targets) for group in plan.groups},
+        "targets": [
+            {
+                "name": target.name,
+                "family": target.image.family,
+                "builder": target.image.builder,
+                "description": target.description,
+                "path": dotted(target.image.path),
+                "dockerfile": f"{target.image.directory}/Dockerfile",
+                "parent": target.image.parent.reference,
+                "needs": list(target.needs),
+                "deployable": target.image.deployable,
+                "tags": list(tags(project, target.image)),
+                "cache": f"${{CACHE_REPO}}:{target.name}",
+                "platforms": list(target.image.platforms),
+                "labels": dict(target.image.labels),
+                "packages": {name: list(specs) for name, specs in _sections(target.image)},
+            }
+            for target in plan.targets
+        ],
+    }
+
+
+def tags(project: Project, image: Image) -> tuple[str, ...]:
+    """All references under which an image is published: none for a nested build."""
+    if not image.deployable:
+        return ()
+    return (project.reference(image.target), *(f"{project.repo}:{tag}" for tag in image.tags))
+
+
+def _target(project: Project, image: Image, known: Builders, folder: str) -> Target:
+    stage = builders.stage(project, image, known)
+    linked = (image.parent.target, image.nested if stage.source else None)
+    return Target(
+        name=image.target,
+        image=image,
+        stage=stage,
+        description=_description(project, image),
+        contexts=tuple(_contexts(project, image, stage, folder)),
+        needs=tuple(dict.fromkeys(target for target in linked if target)),
+        secrets=tuple(_secrets(project.mirrors, folder)),
+    )
+
+
+def _contexts(project: Project, image: Image, stage: Stage, folder: str) -> Iterator[Context]:
+    mirrors = dict(project.mirrors.registries)
+    parent = image.parent
+    if parent.target:
+        yield Context(reference=parent.reference, kind="target", value=parent.target)
+    else:
+        host, path = _normalized(parent.reference)
+        if host in mirrors:
+            yield Context(reference=parent.reference, kind="image", value=f"/{path}", variable=_variable(host))
+    if stage.source and image.nested and image.nested != parent.target:
+        yield Context(reference=stage.source, kind="target", value=image.nested)
+    if stage.tool:
+        variable = next(name for name, reference in builders.TOOLS if reference == stage.tool)
+        yield Context(reference=stage.tool, kind="image", value="", variable=variable)
+    if image.copy:
+        yield Context(reference=PROJECT, kind="folder", value=folder)
+
+
+def _secrets(mirrors: Mirrors, folder: str) -> Iterator[tuple[str, str]]:
+    if mirrors.has_indexes:
+        yield "mirrors", INDEXES
+    if mirrors.ca:
+        yield "ca", normpath(f"{folder}/{mirrors.ca}")
+
+
+def _description(project: Project, image: Image) -> str:
+    parent = image.parent.target or image.parent.reference
+    system = "apk" if image.distribution == "alpine" else "apt"
+    counted = (
+        (system, image.system),
+        *((name, specs) for name, specs in _sections(image) if name not in ("apk", "apt")),
+    )
+    packages = ", ".join(f"{len(specs)} {name}" for name, specs in counted if specs)
+    text = f"{image.builder} on {parent}"
+    if image.nested:
+        text += f", environment of {image.nested}"
+    return f"{text}; packages: {packages}" if packages else text
+
+
+def _sections(image: Image) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    conda = image.conda.dependencies + image.conda.pip if image.conda else ()
+    system = "apk" if image.distribution == "alpine" else "apt"
+    named = ((system, image.system), ("conda", conda), ("pip", image.pip), ("npm", image.npm))
+    return tuple((name, specs) for name, specs in named if specs)
+
+
+def _variables(project: Project, targets: Iterable[Target]) -> Iterator[Variable]:
+    yield Variable(name="REPO", default=project.repo, description="Repository of the images.")
+    yield Variable(name="VERSION", default=project.version, description="Last part of every tag, and a label.")
+    yield Variable(
+        name="CACHE_REPO",
+        default="",
+        description="Repository of the registry cache, one tag a target; empty: the builder's own cache only.",
+    )
+    yield Variable(
+        name="PLATFORMS",
+        default="",
+        description="Platforms for every target, with commas between; empty: as configured.",
+    )
+    contexts = [context for target in targets for context in target.contexts]
+    used = {context.variable for context in contexts}
+    mirrors = dict(project.mirrors.registries)
+    for name, reference in builders.TOOLS:
+        if name in used:
+            host, path = _normalized(reference)
+            mirrored = f"{mirrors[host]}/{path}" if host in mirrors else reference
+            yield Variable(name=name, default=mirrored, description=f"Image that stands for {reference}.")
+    for host, replacement in mirrors.items():
+        if _variable(host) in used:
+            yield Variable(name=_variable(host), default=replacement, description=f"Mirror of {host}.")
+
+
+def _groups(project: Project) -> Iterator[Group]:
+    published = [target for target, image in project.images.items() if image.deployable]
+    yield Group(
+        name="default",
+        description="Every image that is published.",
+        targets=tuple(published),
+    )
+    for family in project.families:
+        yield Group(
+            name=family.name,
+            description=f"The images of the family {family.name}.",
+            targets=tuple(target for target in family.targets if project.images[target].deployable),
+        )
+
+
+def _normalized(reference: str) -> tuple[str, str]:
+    """Host and path of a reference: `debian:trixie-slim` → `docker.io`, `library/debian:trixie-slim`.
+
+    The rule of https://github.com/distribution/reference/blob/main/normalize.go.
+    """
+    first, slash, rest = reference.partition("/")
+    if slash and (any(mark in first for mark in ".:") or first == "localhost"):
+        return first, rest
+    return "docker.io", reference if slash else f"library/{reference}"
+
+
+def _variable(host: str) -> str:
+    return "MIRROR_" + "".join(character if character.isalnum() else "_" for character in host).upper()

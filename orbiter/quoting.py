@@ -1,0 +1,97 @@
+"""Literals of HCL, Dockerfiles, shell and YAML. The only way for a value into a generated file."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+Value = str | bool | int | Sequence["Value"] | Mapping[str, "Value"]
+
+# https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions: no \b, no \f.
+_HCL_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_HCL_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f\ufeff\u2028\u2029]|\$(?=\$*\{)|%(?=%*\{)')
+
+
+def hcl(value: Value) -> str:
+    """An HCL literal. `${` and `%{`, which would start an expression, are doubled."""
+    if isinstance(value, str):
+        return f'"{_HCL_SPECIAL.sub(_hcl_escape, value)}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{hcl(key)} = {hcl(each)}" for key, each in value.items()) + " }"
+    return "[" + ", ".join(map(hcl, value)) + "]"
+
+
+def _hcl_escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in "$%":
+        # Only the sign right before the brace starts a template, and doubling that one keeps those before it.
+        return character * 2 if match.string[match.end()] == "{" else character
+    return _HCL_ESCAPES.get(character) or f"\\u{ord(character):04x}"
+
+
+def dockerfile_value(value: str) -> str:
+    r"""The value of ENV or LABEL, in double quotes, where `\`, `"` and `$` mean themselves.
+
+    Raises ValueError for a line break: a Dockerfile has no way to write one there.
+    """
+    _one_line(value)
+    return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
+
+
+def dockerfile_json(words: Iterable[str]) -> str:
+    """The exec form of CMD and ENTRYPOINT, in which nothing is expanded."""
+    return json.dumps(list(words))
+
+
+def dockerfile_copy(source: str, destination: str) -> str:
+    r"""Source and destination of COPY, in the exec form: neither variables nor wildcards are expanded.
+
+    Wildcards are those of https://pkg.go.dev/path/filepath#Match; `[` is written as `[[]`.
+    """
+    _one_line(source + destination)
+    plain = re.sub(r"([*?])", r"[\1]", source.replace("[", "[[]"))
+    return json.dumps([_unexpanded(plain), _unexpanded(destination)], ensure_ascii=False)
+
+
+def _unexpanded(path: str) -> str:
+    return re.sub(r"([\\$])", r"\\\1", path)
+
+
+def shell(value: str) -> str:
+    """One word of a shell line."""
+    _one_line(value)
+    return shlex.quote(value)
+
+
+def heredoc(lines: Iterable[str]) -> str:
+    """A RUN with shell lines that stops at the first error. BuildKit hands them to the shell as they are.
+
+    The delimiter is one that no line equals, so that nothing can leave the script.
+    """
+    body = "\n".join(lines)
+    taken = {line.strip() for line in body.splitlines()}
+    delimiter = "EOF"
+    while delimiter in taken:
+        delimiter += "_"
+    return f'<<"{delimiter}"\nset -e\n{body}\n{delimiter}'
+
+
+def yaml(value: str) -> str:
+    """A YAML scalar: plain if every reader takes it for this very text, else in double quotes."""
+    plain = re.fullmatch(r"[A-Za-z_@/][A-Za-z0-9_.:/=<>!~^+*,\[\]-]*", value) is not None
+    risky = value.lower() in ("true", "false", "yes", "no", "on", "off", "y", "n", "null") or value.endswith(":")
+    return value if plain and not risky and value[0] != "@" else json.dumps(value)
+
+
+def comment(text: object) -> str:
+    """Text in a comment: without line breaks."""
+    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", str(text))
+
+
+def _one_line(value: str) -> None:
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError(f"control character in {value!r}")

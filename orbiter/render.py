@@ -1,0 +1,148 @@
+"""BuildPlan + templates → FileSet. Templates place text; every decision was made before."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
+from jinja2 import TemplateError as JinjaError
+
+from orbiter import quoting
+from orbiter.diagnostics import dotted
+from orbiter.errors import OrbiterError
+from orbiter.model import BuildPlan, Context, FileSet, Mirrors, Target
+from orbiter.plan import INDEXES
+
+BAKE_FILE = "docker-bake.hcl"
+
+_SUFFIX = ".j2"
+_FOLDER = "templates/"
+
+
+class TemplateError(OrbiterError):
+    """A template of the project does not work."""
+
+    exit_code = 2
+
+
+def render(plan: BuildPlan, templates: Mapping[str, str]) -> FileSet:
+    """All generated files. `templates` maps names (`pip_core/Dockerfile.j2`) to texts.
+
+    Every template in the folder of a builder becomes a file in the build context of its images, unless its text
+    is empty for one. Raises TemplateError for a template that has an error or asks for what there is not.
+    """
+    environment = _environment(templates)
+    try:
+        return dict(_files(plan, environment, templates))
+    except (JinjaError, TypeError, ValueError) as error:
+        raise TemplateError(_explain(error)) from error
+
+
+def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    project = plan.project
+    contexts = _by_builder(environment, templates)
+    binder = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
+    for target in plan.targets:
+        image = target.image
+        for name, template in contexts[image.builder]:
+            text = template.render(project=project, image=image, stage=target.stage)
+            if text.strip():
+                yield f"{image.directory}/{name}", _ended(text)
+        if image.deployable:
+            text = binder.render(project=project, image=image, reference=project.reference(target.name))
+            yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", _ended(text)
+    if any(_mounts_indexes(target) for target in plan.targets):
+        text = environment.get_template(f"mirrors.env{_SUFFIX}").render(
+            project=project, addresses=_index_variables(project.mirrors)
+        )
+        yield INDEXES, _ended(text)
+    yield (
+        BAKE_FILE,
+        _ended(environment.get_template(f"{BAKE_FILE}{_SUFFIX}").render(project=project, plan=plan)),
+    )
+
+
+def _environment(templates: Mapping[str, str]) -> Environment:
+    def source(name: str) -> tuple[str, str, None] | None:
+        return (templates[name], f"{_FOLDER}{name}", None) if name in templates else None
+
+    environment = Environment(loader=FunctionLoader(source), undefined=StrictUndefined, auto_reload=False)
+    environment.filters |= {
+        "column": _column,
+        "comment": quoting.comment,
+        "context": _context,
+        "dockerfile_copy": quoting.dockerfile_copy,
+        "dockerfile_json": quoting.dockerfile_json,
+        "dockerfile_value": quoting.dockerfile_value,
+        "dotted": dotted,
+        "hcl": quoting.hcl,
+        "heredoc": quoting.heredoc,
+        "shell": quoting.shell,
+        "yaml": quoting.yaml,
+    }
+    return environment
+
+
+def _by_builder(environment: Environment, templates: Mapping[str, str]) -> dict[str, list[tuple[str, Template]]]:
+    """The templates of each builder's folder, with the names of the files they make."""
+    found: dict[str, list[tuple[str, Template]]] = {}
+    for path in sorted(templates):
+        builder, slash, name = path.partition("/")
+        if slash and name.endswith(_SUFFIX) and builder != "binder":
+            found.setdefault(builder, []).append((name.removesuffix(_SUFFIX), environment.get_template(path)))
+    return found
+
+
+def _column(literal: str, names: Iterable[str]) -> str:
+    """A key of a block, as wide as the widest of its names: equals signs stand below each other."""
+    return literal.ljust(max(len(quoting.hcl(name)) for name in names))
+
+
+def _context(context: Context) -> str:
+    """The value of a named context, as HCL."""
+    match context.kind:
+        case "target":
+            return quoting.hcl(f"target:{context.value}")
+        case "folder":
+            return quoting.hcl(context.value)
+        case "image":
+            rest = quoting.hcl(context.value)[1:]
+            return f'"docker-image://${{{context.variable}}}{rest}' if context.variable else f'"docker-image://{rest}'
+
+
+def _mounts_indexes(target: Target) -> bool:
+    return any(file == INDEXES for _, file in target.secrets)
+
+
+def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
+    """The variables through which installers take an index, and its address.
+
+    uv: https://docs.astral.sh/uv/reference/environment/, pip: https://pip.pypa.io/en/stable/topics/configuration/,
+    npm: https://docs.npmjs.com/cli/using-npm/config, mamba: MAMBA_CHANNEL_ALIAS. apt and apk have none: the
+    Dockerfile puts APT_MIRROR and APK_MIRROR into a copy of their sources.
+    """
+    variables = {
+        "pip": ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"),
+        "npm": ("NPM_CONFIG_REGISTRY",),
+        "apt": ("APT_MIRROR",),
+        "apk": ("APK_MIRROR",),
+        "conda": ("MAMBA_CHANNEL_ALIAS", "CONDA_CHANNEL_ALIAS"),
+    }
+    indexes = tuple((name, address) for ecosystem, address in mirrors.indexes for name in variables[ecosystem])
+    certificates = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
+    return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, "REQUESTS_CA_BUNDLE") if mirrors.ca)
+
+
+def _ended(text: str) -> str:
+    return text.rstrip("\n") + "\n"
+
+
+def _explain(error: Exception) -> str:
+    """The error with the place in the template, which Jinja puts into the traceback."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(_FOLDER):
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}: "
+        trace = trace.tb_next
+    if not place and isinstance(error, TemplateSyntaxError):
+        place = f"{error.filename}:{error.lineno}: "
+    return f"{place}{error}"

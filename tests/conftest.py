@@ -1,0 +1,61 @@
+"""What several tests need: the repository, the command line, a real engine."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SEED = ROOT / "tests" / "cases" / "seed-full" / "config.yaml"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the expected files of tests/cases anew")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def orbiter(tmp_path: Path) -> Run:
+    """Runs the command line in `tmp_path`, as a person would."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, **variables: str) -> "subprocess.CompletedProcess[str]":
+        environment = {key: value for key, value in os.environ.items() if key != "ORBITER_FILE"} | variables
+        return subprocess.run(
+            [sys.executable, "-m", "orbiter", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def engine() -> Mapping[str, str]:
+    """The environment of a real engine with Buildx, for subprocesses: one that answers, else the private one."""
+    required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
+    script = (
+        f"cd {shlex.quote(str(ROOT))}"
+        ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
+        ' && f=$(scripts/fixtures.sh debian uv=0.13.9) && eval "$f" && env -0'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    if done.returncode != 0:
+        message = f"no engine: {done.stderr.strip()}"
+        pytest.fail(message) if required else pytest.skip(message)
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
+
+
+@pytest.fixture(scope="session")
+def hadolint() -> str:
+    found = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    assert found, "hadolint is missing; install the extra 'test'"
+    return found
