@@ -245,11 +245,7 @@ def _stage(place: str, data: bytes, staged: list[tuple[str, str]], made: list[st
     temporary = f"{folder}/.orbiter-{os.urandom(8).hex()}.tmp"
     with _explained(place):
         staged.append((temporary, place))  # before it exists: an interrupt may come between the two
-        try:
-            file = _create(temporary)
-        except FileNotFoundError:
-            _make_folder(folder, made)
-            file = _create(temporary)
+        file = _create(temporary, folder, made)
         try:
             with suppress(FileNotFoundError):
                 os.fchmod(file, stat.S_IMODE(os.stat(place).st_mode))  # noqa: PTH116
@@ -259,8 +255,14 @@ def _stage(place: str, data: bytes, staged: list[tuple[str, str]], made: list[st
             os.close(file)
 
 
-def _create(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _create(path: str, folder: str, made: list[str]) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    for _ in range(100):  # a compile beside this one may remove the folder as empty before the file is in it
+        with suppress(FileNotFoundError):
+            return os.open(path, flags, 0o666)
+        with suppress(FileNotFoundError):
+            _make_folder(folder, made)
+    return os.open(path, flags, 0o666)
 
 
 def _make_folder(folder: str, made: list[str]) -> None:
@@ -270,9 +272,11 @@ def _make_folder(folder: str, made: list[str]) -> None:
         missing.append(folder)
         folder = folder.rpartition("/")[0]
     for each in reversed(missing):
-        with suppress(FileExistsError):  # another compile was quicker
+        made.append(each)  # before it exists, as above
+        try:
             os.mkdir(each)  # noqa: PTH102
-            made.append(each)
+        except FileExistsError:  # another compile was quicker
+            made.pop()
 
 
 def _remove(top: str, paths: Iterable[str]) -> None:
@@ -299,8 +303,10 @@ def _explained(path: str) -> Iterator[None]:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Interrupts wait until the block is done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # Inside of the try: it may block, and still raise for an interrupt that came just before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
