@@ -51,6 +51,9 @@ def project_path(text: str) -> str | None:
         return f"'{text}' leads out of the project"
     if "\\" in text:
         return f"'{text}': write '/' between folders"
+    if re.search(r"[*?[]|^!|\s$", text):
+        # BuildKit's local contexts take them for patterns, also where COPY escapes them (tried with 28.5).
+        return f"'{text}': BuildKit takes * ? [, a leading ! and a last blank for a pattern; copy the folder"
     return None
 
 

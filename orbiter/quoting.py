@@ -48,17 +48,16 @@ def dockerfile_json(words: Iterable[str]) -> str:
 
 
 def dockerfile_copy(source: str, destination: str) -> str:
-    r"""Source and destination of COPY, in the exec form: neither variables nor wildcards are expanded.
+    r"""Source and destination of COPY, in the exec form: variables and quotes mean themselves.
 
-    Wildcards are those of https://pkg.go.dev/path/filepath#Match; `[` is written as `[[]`.
+    The source has no wildcards, see `grammar.project_path`.
     """
     _one_line(source + destination)
-    plain = re.sub(r"([*?])", r"[\1]", source.replace("[", "[[]"))
-    return json.dumps([_unexpanded(plain), _unexpanded(destination)], ensure_ascii=False)
+    return json.dumps([_unexpanded(source), _unexpanded(destination)], ensure_ascii=False)
 
 
 def _unexpanded(path: str) -> str:
-    return re.sub(r"([\\$])", r"\\\1", path)
+    return re.sub(r"""([\\$'"])""", r"\\\1", path)
 
 
 def shell(value: str) -> str:
