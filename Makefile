@@ -34,7 +34,7 @@ test: check
 	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/contract tests/packaging tests/e2e
 
 bench: $(VENV)/ready
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:
 	scripts/engine.sh purge

@@ -73,7 +73,7 @@ def render(planned: Planned) -> FileSet:
     from orbiter.render import render as render_plan
 
     templates = resources.templates() | resources.project_templates(planned.config.parent)
-    return render_plan(planned.plan, templates)
+    return render_plan(planned.plan, templates, resources.compiled_templates())
 
 
 def compare(planned: Planned, out: Path | None = None) -> Changes:

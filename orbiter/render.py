@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
+from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
 from orbiter import quoting
@@ -23,13 +23,14 @@ class TemplateError(OrbiterError):
     exit_code = 2
 
 
-def render(plan: BuildPlan, templates: Mapping[str, str]) -> FileSet:
-    """All generated files. `templates` maps names (`pip_core/Dockerfile.j2`) to texts.
+def render(plan: BuildPlan, templates: Mapping[str, str], compiled: BytecodeCache | None = None) -> FileSet:
+    """All generated files. `templates` maps names (`pip_core/Dockerfile.j2`) to texts; `compiled` remembers
+    what Jinja makes of a text.
 
     Every template in the folder of a builder becomes a file in the build context of its images, unless its text
     is empty for one. Raises TemplateError for a template that has an error or asks for what there is not.
     """
-    environment = _environment(templates)
+    environment = _environment(templates, compiled)
     try:
         return dict(_files(plan, environment, templates))
     except (JinjaError, TypeError, ValueError) as error:
@@ -38,7 +39,8 @@ def render(plan: BuildPlan, templates: Mapping[str, str]) -> FileSet:
 
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     project = plan.project
-    contexts = _by_builder(environment, templates)
+    used = {target.image.builder for target in plan.targets}
+    contexts = {builder: _of_builder(builder, environment, templates) for builder in used}
     binder = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
     for target in plan.targets:
         image = target.image
@@ -60,11 +62,13 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
     )
 
 
-def _environment(templates: Mapping[str, str]) -> Environment:
+def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:
     def source(name: str) -> tuple[str, str, None] | None:
         return (templates[name], f"{_FOLDER}{name}", None) if name in templates else None
 
-    environment = Environment(loader=FunctionLoader(source), undefined=StrictUndefined, auto_reload=False)
+    environment = Environment(
+        loader=FunctionLoader(source), undefined=StrictUndefined, auto_reload=False, bytecode_cache=compiled
+    )
     environment.filters |= {
         "column": _column,
         "comment": quoting.comment,
@@ -81,14 +85,11 @@ def _environment(templates: Mapping[str, str]) -> Environment:
     return environment
 
 
-def _by_builder(environment: Environment, templates: Mapping[str, str]) -> dict[str, list[tuple[str, Template]]]:
-    """The templates of each builder's folder, with the names of the files they make."""
-    found: dict[str, list[tuple[str, Template]]] = {}
-    for path in sorted(templates):
-        builder, slash, name = path.partition("/")
-        if slash and name.endswith(_SUFFIX) and builder != "binder":
-            found.setdefault(builder, []).append((name.removesuffix(_SUFFIX), environment.get_template(path)))
-    return found
+def _of_builder(builder: str, environment: Environment, templates: Mapping[str, str]) -> list[tuple[str, Template]]:
+    """The templates in the builder's folder, with the names of the files they make."""
+    folder = f"{builder}/"
+    paths = sorted(path for path in templates if path.startswith(folder) and path.endswith(_SUFFIX))
+    return [(path.removeprefix(folder).removesuffix(_SUFFIX), environment.get_template(path)) for path in paths]
 
 
 def _column(literal: str, names: Iterable[str]) -> str:

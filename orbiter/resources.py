@@ -1,8 +1,15 @@
 """Finds Orbiter's own schema and templates, in an installed wheel or in a checkout, and those of a project."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orbiter.errors import UsageError
+
+if TYPE_CHECKING:
+    from jinja2 import BytecodeCache
+    from jinja2.bccache import Bucket
 
 _PACKAGE = Path(__file__).parent
 _ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
@@ -30,6 +37,26 @@ def project_builders(folder: Path) -> dict[str, str]:
     dockerfiles = _read(folder / "templates", "Dockerfile.j2")
     names = [path.partition("/")[0] for path in dockerfiles if path.count("/") == 1]
     return {name: found.get(f"{name}/schema.json", "{}") for name in names}
+
+
+def compiled_templates() -> "BytecodeCache | None":
+    """Jinja's memory of compiled templates, in the cache folder of the user; none where that cannot be written.
+
+    An entry is good for its text, its Jinja and its Python only, as bytecode in `__pycache__` is.
+    """
+    from jinja2 import FileSystemBytecodeCache
+
+    class Compiled(FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: "Bucket") -> None:
+            with suppress(OSError):  # a full disk is no reason to stop
+                super().dump_bytecode(bucket)
+
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orbiter" / "templates"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return Compiled(str(folder))
 
 
 def _read(folder: Path, pattern: str) -> dict[str, str]:

@@ -1,0 +1,133 @@
+"""The numbers of docs/performance.md: whole commands, the best of several runs, compared within this one run.
+
+    make bench                      print them
+    make bench ARGS=--write         and put them into docs/performance.md
+
+`docker buildx bake --print`, which only reads what Orbiter wrote and needs no daemon, is the yardstick.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: make bench ARGS=--write -->\n", "<!-- end of figures -->\n"
+
+FAMILY = """\
+  family{number}:
+    core:
+      image: debian:trixie-slim
+      builder: pip_core
+      apt: [git, curl]
+    base:
+      image: core
+      builder: pip_deploy
+      build:
+        image: core
+        builder: pip_builder
+        pip: [jupyterlab, numpy, pandas]
+    geospatial:
+      image: base
+      builder: pip_deploy
+      env: {{ NUMBER: "{number}" }}
+      build:
+        image: base-build
+        builder: pip_builder
+        pip: ["geopandas>=1"]
+"""
+TARGETS_OF_A_FAMILY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The best wall time of a command in seconds, and its peak memory in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+def measure(command: list[str], folder: Path, runs: int, before: Callable[[], None] = lambda: None) -> Measured:
+    """Runs the command, which must end with 0, with `before` ahead of each run and outside of the time."""
+    seconds, kilobytes = [], []
+    for _ in range(runs):
+        before()
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds.append(time.perf_counter() - started)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stderr.close()
+        kilobytes.append(usage.ru_maxrss)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.decode()}")
+    return Measured(min(seconds), max(kilobytes) / 1024)
+
+
+def project(folder: Path, targets: int) -> Path:
+    """A project with that many targets."""
+    families = "".join(FAMILY.format(number=number) for number in range(targets // TARGETS_OF_A_FAMILY))
+    folder.mkdir()
+    (folder / "orbiter.yaml").write_text(f"version: 0.1.0\nbuild:\n{families}")
+    return folder
+
+
+def forget(folder: Path) -> None:
+    """Takes the generated files away."""
+    shutil.rmtree(folder / "build", ignore_errors=True)
+    shutil.rmtree(folder / "dockerfiles", ignore_errors=True)
+    (folder / "docker-bake.hcl").unlink(missing_ok=True)
+
+
+def figures(runs: int) -> Iterator[str]:
+    """The tables, line by line."""
+    orbiter = [str(Path(sys.executable).with_name("orbiter"))]
+    with tempfile.TemporaryDirectory(prefix="orbiter-bench-") as name:
+        top = Path(name)
+        python = measure([sys.executable, "-c", "pass"], top, runs * 2)
+        yield "| command | seconds |\n| --- | ---: |\n"
+        yield f"| `python -c pass` | {python.seconds:.3f} |\n"
+        for option in ("--version", "--help"):
+            yield f"| `orbiter {option}` | {measure([*orbiter, option], top, runs * 2).seconds:.3f} |\n"
+        yield "\n| targets | `bake --print` | `compile` from nothing | of it | again, unchanged | of `compile` "
+        yield "| peak memory |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        for targets in (10, 100, 1000, 4000):
+            folder = project(top / str(targets), targets)
+            some = runs if targets < 4000 else max(1, runs // 2)
+            new = measure([*orbiter, "compile"], folder, some, lambda folder=folder: forget(folder))  # type: ignore[misc]
+            same = measure([*orbiter, "compile"], folder, some)
+            read = measure(["docker", "buildx", "bake", "--print"], folder, some)
+            yield (
+                f"| {targets:,} | {read.seconds:.2f} s | {new.seconds:.2f} s | {new.seconds / read.seconds:.2f} "
+                f"| {same.seconds:.2f} s | {same.seconds / new.seconds:.2f} | {new.megabytes:.0f} MB |\n"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command (default: 5)")
+    given = parser.parse_args()
+    lines = []
+    for line in figures(given.runs):
+        print(line, end="", flush=True)
+        lines.append(line)
+    if given.write:
+        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        PAGE.write_text(f"{before}{BEGIN}\nMeasured on {machine}.\n\n{''.join(lines)}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
