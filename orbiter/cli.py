@@ -29,11 +29,12 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Runs a command line and returns its exit code; all messages are printed."""
+    stdout = sys.stdout
     try:
-        cli.main(arguments, prog_name="orbiter", standalone_mode=False)
+        # Without standalone mode, click returns the code of an Exit instead of raising it.
+        status = cli.main(arguments, prog_name="orbiter", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
-        return error.exit_code
+        return status or 0
     except click.ClickException as error:
         error.show()
         return 2
@@ -43,9 +44,12 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`head`, `less`) has enough. Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader (`head`, `less`) has enough; click wraps stdout then, and exits.
+        if isinstance(error, SystemExit) and sys.stdout is stdout:
+            raise
+        # Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
     return 0
 
 

@@ -40,7 +40,7 @@ _APK = re.compile(
 
 # apt: https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, versions of the same.
 _APT = re.compile(
-    r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=(?:[0-9]+:)?[0-9][A-Za-z0-9.+~-]*|/[a-z][a-z0-9-]*)?"
+    r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=(?:[0-9]+:)?[0-9][A-Za-z0-9.+~-]*|/[a-z][a-z0-9-]*)?(?<!-)"
 )
 
 # npm: https://docs.npmjs.com/cli/using-npm/package-spec; names of https://github.com/npm/validate-npm-package-name.
@@ -135,6 +135,10 @@ def _pip(entry: str) -> tuple[str, ...]:
     for requirement in requirements:
         if requirement.url:
             _check_url(requirement.url)
+    # In a requirements file `\` joins the next line, and `${NAME}` is an environment variable.
+    for text in texts:
+        if "\\" in text or "$" in text:
+            raise BadPackage(_explain_pip(text))
     return tuple(" ".join(text.split()) for text in texts)
 
 

@@ -92,7 +92,7 @@ def restrict(plan: BuildPlan, patterns: Sequence[str]) -> BuildPlan:
 
 
 def as_text(plan: BuildPlan) -> str:
-    """The plan for people: families, and under each its targets in the order in which they can be built."""
+    """The plan for people: families, and under each its targets in the order of the configuration."""
     lines: list[str] = []
     width = max((len(target.name) for target in plan.targets), default=0)
     for family in plan.project.families:

@@ -83,7 +83,18 @@ def yaml(value: str) -> str:
     """A YAML scalar: plain if every reader takes it for this very text, else in double quotes."""
     plain = re.fullmatch(r"[A-Za-z_@/][A-Za-z0-9_.:/=<>!~^+*,\[\]-]*", value) is not None
     risky = value.lower() in ("true", "false", "yes", "no", "on", "off", "y", "n", "null") or value.endswith(":")
-    return value if plain and not risky and value[0] != "@" else json.dumps(value)
+    if plain and not risky and value[0] != "@":
+        return value
+    # Raw beyond ASCII: JSON would write 😀 as two escapes, which YAML does not join.
+    return re.sub(
+        r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]",
+        _escape,
+        json.dumps(value, ensure_ascii=False),
+    )
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def comment(text: object) -> str:

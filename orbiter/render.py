@@ -8,7 +8,7 @@ from jinja2 import TemplateError as JinjaError
 from orbiter import quoting
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
-from orbiter.model import BuildPlan, Context, FileSet, Mirrors, Target
+from orbiter.model import MARK, BuildPlan, Context, FileSet, Mirrors, Target, is_marked
 from orbiter.plan import INDEXES
 
 BAKE_FILE = "docker-bake.hcl"
@@ -47,19 +47,17 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
         for name, template in contexts[image.builder]:
             text = template.render(project=project, image=image, stage=target.stage)
             if text.strip():
-                yield f"{image.directory}/{name}", _ended(text)
+                yield f"{image.directory}/{name}", _ended(text, f"{image.builder}/{name}")
         if image.deployable:
             text = binder.render(project=project, image=image, reference=project.reference(target.name))
-            yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", _ended(text)
+            yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", _ended(text, "binder/Dockerfile")
     if any(_mounts_indexes(target) for target in plan.targets):
         text = environment.get_template(f"mirrors.env{_SUFFIX}").render(
             project=project, addresses=_index_variables(project.mirrors)
         )
-        yield INDEXES, _ended(text)
-    yield (
-        BAKE_FILE,
-        _ended(environment.get_template(f"{BAKE_FILE}{_SUFFIX}").render(project=project, plan=plan)),
-    )
+        yield INDEXES, _ended(text, "mirrors.env")
+    text = environment.get_template(f"{BAKE_FILE}{_SUFFIX}").render(project=project, plan=plan)
+    yield BAKE_FILE, _ended(text, BAKE_FILE)
 
 
 def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:
@@ -132,7 +130,12 @@ def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
     return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, "REQUESTS_CA_BUNDLE") if mirrors.ca)
 
 
-def _ended(text: str) -> str:
+def _ended(text: str, name: str) -> str:
+    if not is_marked(text[:300].encode()):
+        raise TemplateError(
+            f"{_FOLDER}{name}{_SUFFIX}: its text lacks the line by which Orbiter knows its own files; "
+            f"begin it with '# {MARK}.'"
+        )
     return text.rstrip("\n") + "\n"
 
 

@@ -49,8 +49,8 @@ class _Resolver:
         self.findings: list[Finding] = []
         self.account = Account(
             name=self.data.get("user", "jovyan"),
-            uid=self.data.get("uid", 1000),
-            gid=self.data.get("gid", 100),
+            uid=int(self.data.get("uid", 1000)),
+            gid=int(self.data.get("gid", 100)),
         )
         self.version: str = self.data.get("version", "latest")
         self.repo: str = self.data.get("docker", {}).get("repo", "orbiter")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from orbiter.diagnostics import Finding, Path
+from orbiter.diagnostics import Finding, Path, dotted
 from orbiter.errors import UsageError
 from orbiter.source import Document
 
@@ -55,6 +55,15 @@ def options(text: str, builder: str) -> Schema:
         raise UsageError(f"{place}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
         raise UsageError(f'{place}: a JSON schema of an object: {{"properties": {{"option": {{"type": "string"}}}}}}')
+    if '"$ref"' in text:
+        raise UsageError(f"{place}: '$ref' is not followed there; write the rule out")
+    from jsonschema_rs import ValidationError, meta
+
+    try:
+        meta.validate({"$schema": "http://json-schema.org/draft-07/schema#", **schema})
+    except ValidationError as error:
+        where = dotted(tuple(error.instance_path)) or "the whole"
+        raise UsageError(f"{place}: {where}: not a JSON schema (draft 7): {error.message}") from error
     return schema
 
 
@@ -110,23 +119,30 @@ def _explain(document: Document, schema: Schema, path: Path, kind: Any, where: P
                 )
         case "required":
             yield _finding(
-                document, path, f"missing key '{kind.property}'", _example(schema, where[:-1], kind.property)
+                document, path, f"missing key '{kind.property}'", _example(schema, where[:-1], path, kind.property)
             )
         case "type" if where[0] == "additionalProperties":
             yield _unknown_key(document, (), str(path[0]), list(schema["properties"]))
         case "type":
-            yield _wrong_type(document, path, value, kind.types, _example(schema, where[:-1]))
+            yield _wrong_type(document, path, value, kind.types, _example(schema, where[:-1], path))
         case "pattern":
             yield _finding(document, path, f"bad value '{_short(value)}'", rule.get("patternErrorMessage"))
         case "minimum" | "maximum":
             bound = "less" if kind.name == "minimum" else "more"
             yield _finding(document, path, f"{value} is {bound} than {kind.limit}, the {kind.name}")
         case "minLength" | "minItems" | "minProperties":
-            yield _finding(document, path, "is empty", _example(schema, where[:-1]))
+            yield _finding(document, path, "is empty", _example(schema, where[:-1], path))
         case "maxLength":
             yield _finding(document, path, f"is longer than {kind.limit} characters")
-        case name:
-            raise NotImplementedError(f"the schema uses '{name}', for which schema.py has no sentence")
+        case "enum" | "const":
+            allowed = kind.options if kind.name == "enum" else [kind.expected_value]
+            yield _finding(document, path, f"must be {' or '.join(map(json.dumps, allowed))}, not {json.dumps(value)}")
+        case _:
+            # Only a project's own builder has such a rule; Orbiter's schema has a sentence for each of its own.
+            limit = json.dumps(rule[where[-1]])
+            yield _finding(
+                document, path, f"breaks the rule '{where[-1]}: {_short(limit)}' of the builder's schema.json"
+            )
 
 
 def _finding(document: Document, path: Path, message: str, hint: str | None = None) -> Finding:
@@ -212,8 +228,11 @@ def _without_echoes(found: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(kept)
 
 
-def _example(schema: Schema, where: Path, key: str | None = None) -> str | None:
-    """An example of the value that the rule at `where` is about, from the schema."""
+def _example(schema: Schema, where: Path, path: Path, key: str | None = None) -> str | None:
+    """An example of the value that the rule at `where` is about, from the schema.
+
+    `path` is the place of that value, or of the mapping that lacks `key`.
+    """
     rule = _at(schema, where)
     if key is not None:
         rule = rule.get("properties", {}).get(key) or _property(schema, key)
@@ -221,10 +240,8 @@ def _example(schema: Schema, where: Path, key: str | None = None) -> str | None:
         rule = _at(schema, tuple(rule["$ref"].removeprefix("#/").split("/")))
     if "examples" not in rule:
         return None
-    name = key or next(
-        (part for part in reversed(where) if part not in ("properties", "additionalProperties", "items")), ""
-    )
-    prefix = f"{name}: " if isinstance(name, str) and name else ""
+    name = key or (path[-1] if path else None)
+    prefix = f"{name}: " if isinstance(name, str) else ""
     return f"for example {prefix}{json.dumps(rule['examples'][0], ensure_ascii=False)}"
 
 

@@ -23,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbiter.errors import ForeignFile, UsageError
-from orbiter.output import MARK, Changes, compare, diff, write
+from orbiter.model import MARK
+from orbiter.output import Changes, compare, diff, write
 
 LEFTOVER = ".orbiter-0123456789abcdef.tmp"
 BAKE = "docker-bake.hcl"
@@ -465,7 +466,8 @@ IMPORTS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from orbiter.output import BAKE_FILE as BAKE, MARK, compare, write
+from orbiter.model import MARK
+from orbiter.output import BAKE_FILE as BAKE, compare, write
 """
 
 PRUNER = """
