@@ -99,7 +99,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def comment(text: object) -> str:
     """Text in a comment: without line breaks."""
-    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", str(text))
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(text))
 
 
 def _one_line(value: str) -> None:

@@ -9,6 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same values in every run, so that a red run can be repeated; `--hypothesis-profile=far` looks further.
+settings.register_profile("orbiter", deadline=None, derandomize=True)
+settings.register_profile("far", deadline=None, max_examples=2000)
+settings.load_profile("orbiter")
 
 ROOT = Path(__file__).parent.parent
 SEED = ROOT / "tests" / "cases" / "seed-full" / "config.yaml"
