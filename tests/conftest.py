@@ -60,6 +60,20 @@ def engine() -> Mapping[str, str]:
     return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
 
 
+def run_orbiter(folder: Path, engine: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command line on the engine.
+
+    Once more if the engine's image store tripped over itself: naming an image while another is exported fails now
+    and then with `image …: already exists` (https://github.com/docker/buildx/issues/3576).
+    """
+    command = [sys.executable, "-m", "orbiter", *arguments]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=folder, env=engine, capture_output=True, text=True)
+        if '": already exists' not in done.stderr:
+            break
+    return done
+
+
 @pytest.fixture(scope="session")
 def hadolint() -> str:
     found = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import run_orbiter
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("debian")]
 
@@ -33,8 +34,7 @@ def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(project: Path, engine: Mapping[str, str]) -> dict[str, list[str]]:
     """Builds the family; the layers of each image."""
-    command = [sys.executable, "-m", "orbiter", "build", "debian", "--load", "--progress=plain"]
-    done = subprocess.run(command, cwd=project, env=engine, capture_output=True, text=True)
+    done = run_orbiter(project, engine, "build", "debian", "--load", "--progress=plain")
     assert done.returncode == 0, done.stderr[-5000:]
     images = {name: f"{REPO}:debian-{name}-0.2.0" for name in TARGETS}
     return {

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import run_orbiter
+
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("special")]
 
 REPO = "localhost/orbiter-special"
@@ -33,11 +35,6 @@ def docker(engine: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], env=engine, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def orbiter(project: Path, engine: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "orbiter", *arguments]
-    return subprocess.run(command, cwd=project, env=engine, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +80,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str])
         },
     }
     (folder / "orbiter.yaml").write_text(json.dumps(configuration, indent=2))
-    done = orbiter(folder, engine, "build", "--load", "--progress=plain")
+    done = run_orbiter(folder, engine, "build", "--load", "--progress=plain")
     assert done.returncode == 0, done.stderr[-5000:]
     yield folder
     docker(engine, "rmi", "--force", *(f"{REPO}:debian-{name}-0.1.0" for name in ("core", "base", "top")))
@@ -159,7 +156,7 @@ def test_a_build_without_orbiter_gives_the_same(project: Path, engine: Mapping[s
 
 def test_a_failing_step_ends_with_4_and_is_shown(project: Path, engine: Mapping[str, str], tmp_path: Path) -> None:
     failing = with_postbuild(project, tmp_path, "echo about to fail; false")
-    done = orbiter(failing, engine, "build", "debian-top", "--progress=plain")
+    done = run_orbiter(failing, engine, "build", "debian-top", "--progress=plain")
     assert done.returncode == 4
     assert "about to fail" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("orbiter: docker buildx bake failed")
