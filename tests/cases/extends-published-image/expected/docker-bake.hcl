@@ -79,13 +79,13 @@ group "lab" {
 }
 
 target "lab-tools" {
-  description = "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 1 pip"
+  description = "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip"
   context     = "build/lab/tools"
   contexts = {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 1 pip")
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip")
   platforms   = platforms([])
   cache-from  = cache_from("lab-tools")
   cache-to    = cache_to("lab-tools")
