@@ -12,7 +12,9 @@ from orbiter import output, pipeline
 from orbiter.plan import tags
 
 CASES = Path(__file__).parent.parent / "cases"
-PROJECTS = [*sorted(path.parent for path in CASES.glob("*/expected")), CASES.parent.parent]
+ROOT = CASES.parent.parent
+EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/orbiter.yaml"))
+PROJECTS = [*sorted(path.parent for path in CASES.glob("*/expected")), *EXAMPLES, ROOT]
 
 
 @pytest.fixture(params=PROJECTS, ids=lambda path: path.name)
@@ -22,6 +24,8 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if source.parent == CASES:
         shutil.copytree(source, tmp_path / "p", ignore=shutil.ignore_patterns("expected*"))
         return tmp_path / "p" / "config.yaml"
+    if source in EXAMPLES:
+        return shutil.copytree(source, tmp_path / "p") / "orbiter.yaml"
     (tmp_path / "p").mkdir()
     return Path(shutil.copy(source / "orbiter.yaml", tmp_path / "p"))
 
