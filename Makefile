@@ -37,5 +37,5 @@ bench: $(VENV)/ready
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:
-	scripts/engine.sh purge
+	scripts/engine.sh purge --all
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build/lib dist
