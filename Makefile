@@ -31,7 +31,7 @@ check: $(VENV)/ready
 	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/cases tests/property
 
 test: check
-	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup tests/contract tests/packaging tests/e2e
+	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadfile tests/contract tests/packaging tests/e2e
 
 bench: $(VENV)/ready
 	$(BIN)/python scripts/bench.py $(ARGS)

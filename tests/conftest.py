@@ -61,17 +61,9 @@ def engine() -> Mapping[str, str]:
 
 
 def run_orbiter(folder: Path, engine: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command line on the engine.
-
-    Once more if the engine's image store tripped over itself: naming an image while another is exported fails now
-    and then with `image …: already exists` (https://github.com/docker/buildx/issues/3576).
-    """
+    """Runs the command line on the engine."""
     command = [sys.executable, "-m", "orbiter", *arguments]
-    for _ in range(2):
-        done = subprocess.run(command, cwd=folder, env=engine, capture_output=True, text=True)
-        if '": already exists' not in done.stderr:
-            break
-    return done
+    return subprocess.run(command, cwd=folder, env=engine, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import run_orbiter
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("debian")]
+pytestmark = pytest.mark.engine
 
 REPO = "dorgeln/orbiter"
 TARGETS = ("core", "base", "geospatial")

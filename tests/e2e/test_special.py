@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import run_orbiter
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("special")]
+pytestmark = pytest.mark.engine
 
 REPO = "localhost/orbiter-special"
 
