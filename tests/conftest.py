@@ -48,10 +48,16 @@ def orbiter(tmp_path: Path) -> Run:
 def engine() -> Mapping[str, str]:
     """The environment of a real engine with Buildx, for subprocesses: one that answers, else the private one."""
     required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
+    # While a build that pulls an image is running, BuildKit gives others that use the image nothing from the cache
+    # (measured with Docker 28.5: FROM and all after it run again). So the images are pulled first.
+    warm = (
+        "printf 'FROM debian:trixie-slim\\nCOPY --from=%s /uv /uv\\nRUN true\\n' $UV_IMAGE | docker build --quiet - >&2"
+    )
     script = (
         f"cd {shlex.quote(str(ROOT))}"
         ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
-        ' && f=$(scripts/fixtures.sh debian uv=0.13.9) && eval "$f" && env -0'
+        ' && f=$(scripts/fixtures.sh debian uv=0.13.9) && eval "$f"'
+        f" && {warm} && env -0"
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     if done.returncode != 0:
