@@ -31,13 +31,14 @@
 #   It may use these functions; a failing command ends the script with status 4.
 #
 #     has_image REF               REF is in the registry, made by this recipe with these private CAs:
-#                                 the fixture's file and the CAs are hashed into a second tag
+#                                 the fixture's files (NAME.*) and the CAs are hashed into a second tag
 #     push_image REF DIR [OPT..]  the files of DIR become image REF; OPT as for `docker import`
 #     publish_image REF LOCAL     the same for an image that is in the engine already (docker build
 #                                 --load); the local name LOCAL is removed
 #     workdir NAME                prints a folder in the cache that stays from run to run
 #     unpack_deb DIR PACKAGE..    Debian packages unpacked into DIR, nothing installed
-#     fetch_wheel DIR PLATFORM REQUIREMENT     downloads a wheel with pip, prints its path
+#     fetch_wheel DIR PLATFORM REQUIREMENT [OPT..]   downloads a wheel with pip, prints its path;
+#                                 OPT as for `pip download`
 #     private_cas                 prints the *.crt files this machine adds to the public ones
 #     put_private_cas DIR         puts them, and the bundle with them, into the root file system DIR;
 #                                 push_image then sets the variables that uv, pip and Node look at
@@ -72,12 +73,12 @@ engine_arch() { docker version --format '{{.Server.Arch}}'; }
 fetch_wheel() {
   # The project's own environment, the machine's Python, whatever has a pip.  Only the binary wheel
   # counts, and it need not run here: it may be for another libc.
-  local dir=$1 platform=$2 requirement=$3 pip
+  local dir=$1 platform=$2 requirement=$3 pip; shift 3
   rm -rf "$dir"; mkdir -p "$dir"
   for pip in "python3 -m pip" pip3 pip; do
     $pip --version >/dev/null 2>&1 || continue
     $pip download -qq --disable-pip-version-check --no-deps --only-binary :all: \
-      --platform "$platform" --dest "$dir" "$requirement" >&2
+      --platform "$platform" --dest "$dir" "$@" "$requirement" >&2
     echo "$dir"/*.whl; return 0
   done
   die "no pip to download $requirement with; install it (apt-get install python3-pip)"
@@ -107,8 +108,8 @@ digest() { # digest REF: its digest in the registry; fails if it is not there
     grep -i '^docker-content-digest:') && echo "${line##* }"
 }
 
-recipe_hash() { # recipe_hash FILE: of the recipe and of what it takes from this machine
-  { cat "$1"; private_cas | xargs -r cat; } | sha256sum | cut -c1-12
+recipe_hash() { # recipe_hash FILE..: of the recipe and of what it takes from this machine
+  { cat "$@"; private_cas | xargs -r cat; } | sha256sum | cut -c1-12
 }
 
 has_image() {
@@ -171,7 +172,7 @@ wanted() {
 
 make_one() { # make_one NAME VERSION, in a subshell
   local name=$1 version=$2 file=$here/fixtures/$1.sh recipe t0
-  recipe=$(recipe_hash "$file")
+  recipe=$(recipe_hash "$here/fixtures/$name".*)
   mkdir -p "$cache/work"
   exec 9>"$cache/work/.$name.lock"; flock 9
   t0=$SECONDS
