@@ -56,7 +56,7 @@ def engine() -> Mapping[str, str]:
     script = (
         f"cd {shlex.quote(str(ROOT))}"
         ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
-        ' && f=$(scripts/fixtures.sh debian uv=0.13.9) && eval "$f"'
+        ' && f=$(scripts/fixtures.sh debian uv=0.13.9 alpine=3.23 micromamba=2.9.0) && eval "$f"'
         f" && {warm} && env -0"
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
