@@ -63,16 +63,16 @@ def test_wrong_configuration_is_2_and_writes_nothing(broken: Path, orbiter: Run,
 
 def test_compile_lists_what_it_did(project: Path, orbiter: Run) -> None:
     done = orbiter("compile")
-    assert (done.returncode, done.stderr) == (0, "7 new\n")
+    assert (done.returncode, done.stderr) == (0, "8 new\n")
     assert {line.removeprefix("+ ") for line in done.stdout.splitlines()} == files(project) - {"orbiter.yaml"}
     again = orbiter("compile")
-    assert (again.returncode, again.stdout, again.stderr) == (0, "", "7 files, nothing to do\n")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "8 files, nothing to do\n")
 
 
 def test_compile_check_and_diff_write_nothing(project: Path, orbiter: Run) -> None:
     check = orbiter("compile", "--check")
     assert check.returncode == 1
-    assert check.stderr == "7 new (nothing written)\norbiter: the generated files are stale; run 'orbiter compile'\n"
+    assert check.stderr == "8 new (nothing written)\norbiter: the generated files are stale; run 'orbiter compile'\n"
     diff = orbiter("compile", "--diff")
     assert diff.returncode == 0
     assert "+FROM debian:trixie-slim" in diff.stdout
@@ -83,7 +83,7 @@ def test_compile_check_and_diff_write_nothing(project: Path, orbiter: Run) -> No
 
 def test_compile_as_data(project: Path, orbiter: Run) -> None:
     data = json.loads(orbiter("compile", "--format", "json").stdout)
-    assert len(data["created"]) == 7
+    assert len(data["created"]) == 8
     assert (data["updated"], data["removed"], data["unchanged"]) == ([], [], 0)
 
 

@@ -39,6 +39,7 @@ def test_every_file_is_marked_and_ends_with_one_line_break(planned: BuildPlan) -
     files = rendered(planned)
     assert list(files) == [
         CORE,
+        "build/debian/core/start.sh",
         "dockerfiles/debian/core/Dockerfile",
         "build/debian/base/build/Dockerfile",
         "build/debian/base/build/requirements.txt",
