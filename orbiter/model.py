@@ -94,6 +94,24 @@ class ParentRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command that has to end with 0 in a container of the image, and to print `output` somewhere."""
+
+    run: tuple[str, ...]
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectations:
+    """What `orbiter test` asks beyond what it asks of every image; notebooks are paths in the project."""
+
+    imports: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
+    notebooks: tuple[str, ...] = ()
+    http: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image of the configuration, or the nested build of one.
 
@@ -123,6 +141,7 @@ class Image:
     tags: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
+    test: Expectations = Expectations()
     options: Mapping[str, Any]
 
     @property

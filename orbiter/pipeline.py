@@ -95,6 +95,8 @@ def _missing_files(project: Project, document: Document, folder: Path) -> Iterat
     for image in project.images.values():
         for path, _ in image.copy:
             named[(*image.path, "copy", path)] = path
+        for number, path in enumerate(image.test.notebooks):
+            named[(*image.path, "test", "notebooks", number)] = path
     for place, path in named.items():
         if not (folder / path).exists():
             yield Finding(

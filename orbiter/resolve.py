@@ -10,12 +10,26 @@ from orbiter import builders, grammar, packages
 from orbiter.builders import Builders
 from orbiter.diagnostics import Finding, Path, Severity, dotted
 from orbiter.errors import ConfigError
-from orbiter.model import Account, Conda, Distribution, Family, Image, Mirrors, Pairs, ParentRef, Project
+from orbiter.model import (
+    Account,
+    Command,
+    Conda,
+    Distribution,
+    Expectations,
+    Family,
+    Image,
+    Mirrors,
+    Pairs,
+    ParentRef,
+    Project,
+)
 from orbiter.schema import closest
 from orbiter.source import Document
 
 _SECTIONS = ("apk", "apt", "conda", "npm", "pip", "postbuild")
-_COMMON = frozenset(("image", "builder", "build", "env", "labels", "copy", "tags", "platforms", "cmd", *_SECTIONS))
+_COMMON = frozenset(
+    ("image", "builder", "build", "env", "labels", "copy", "tags", "platforms", "cmd", "test", *_SECTIONS)
+)
 
 _LONGEST_TAG = 128  # https://github.com/distribution/reference/blob/main/regexp.go
 
@@ -280,7 +294,7 @@ class _Resolver:
         data, path, deployable = raw.data, raw.path, raw.outer is None
         ecosystem = "apk" if distribution == "alpine" else "apt"
         if not deployable:
-            for key in ("tags", "labels", "cmd", "platforms"):
+            for key in ("tags", "labels", "cmd", "platforms", "test"):
                 if key in data:
                     self._say(
                         (*path, key),
@@ -310,7 +324,22 @@ class _Resolver:
             tags=tuple(dict.fromkeys(data.get("tags", defaults.get("tags", ())))),
             platforms=platforms,
             cmd=tuple(data.get("cmd", defaults.get("cmd", ()))),
+            test=self._test((*path, "test"), data.get("test", {})),
             options={key: value for key, value in data.items() if key not in _COMMON},
+        )
+
+    def _test(self, path: Path, data: Mapping[str, Any]) -> Expectations:
+        for number, notebook in enumerate(data.get("notebooks", ())):
+            problem = grammar.project_path(notebook)
+            if problem:
+                self._say((*path, "notebooks", number), problem)
+        return Expectations(
+            imports=tuple(data.get("imports", ())),
+            commands=tuple(
+                Command(run=tuple(each["run"]), output=each.get("output")) for each in data.get("commands", ())
+            ),
+            notebooks=tuple(data.get("notebooks", ())),
+            http=tuple(data.get("http", ())),
         )
 
     def _packages(self, ecosystem: str, path: Path, entries: list[Any] | None) -> tuple[str, ...]:

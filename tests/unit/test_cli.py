@@ -18,7 +18,7 @@ build:
 """
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
-COMMANDS = ("validate", "compile", "plan", "build", "schema")
+COMMANDS = ("validate", "compile", "plan", "build", "test", "schema")
 
 
 @pytest.fixture
