@@ -126,7 +126,7 @@ target "debian-core" {
 }
 
 target "debian-base-build" {
-  description = "pip_builder on debian-core; packages: 14 pip"
+  description = "pip_builder on debian-core; packages: 15 pip"
   context     = "build/debian/base/build"
   contexts = {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
@@ -199,7 +199,7 @@ target "alpine-core" {
 }
 
 target "alpine-base-build" {
-  description = "pip_builder on alpine-core; packages: 2 apk, 13 pip"
+  description = "pip_builder on alpine-core; packages: 2 apk, 14 pip"
   context     = "build/alpine/base/build"
   contexts = {
     "dorgeln/orbiter:alpine-core-0.2.0" = "target:alpine-core"
@@ -269,7 +269,7 @@ target "micromamba-core" {
 }
 
 target "micromamba-base-build" {
-  description = "micromamba_builder on micromamba-core; packages: 16 conda"
+  description = "micromamba_builder on micromamba-core; packages: 17 conda"
   context     = "build/micromamba/base/build"
   contexts = {
     "dorgeln/orbiter:micromamba-core-0.2.0" = "target:micromamba-core"

@@ -214,6 +214,14 @@ def test_no_right_is_added(family: Built) -> None:
     assert family.run(family.last, "sh", "-c", script).split() == []
 
 
+def test_folders_above_the_environment_belong_to_root(family: Built) -> None:
+    # `COPY --link --chown` would give them to the user: the layer makes them anew.
+    found = family.run(family.last, "stat", "-c", "%n %u:%g %a", "/", "/etc", "/home", "/home/jovyan", "/opt", "/usr")
+    assert found.splitlines() == [
+        *("/ 0:0 755", "/etc 0:0 755", "/home 0:0 755", "/home/jovyan 1000:0 775", "/opt 0:0 755", "/usr 0:0 755")
+    ]
+
+
 def test_bytecode_is_there_and_never_goes_stale(family: Built) -> None:
     # The second word of a file says how its source is checked: 1 is "by hash, never": https://peps.python.org/pep-0552.
     code = f"""
