@@ -329,14 +329,16 @@ def build(
     with them.
     """
     from orbiter import output, pipeline
-    from orbiter.engine import BakeOptions, Buildx
+    from orbiter.blame import blame
+    from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import select
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
     planned = _plan(file)
     chosen = select(planned.plan, _patterns(planned, targets, family, image))
-    changes = pipeline.compare(planned)
+    files = pipeline.render(planned)
+    changes = output.compare(files, planned.config.parent)
     output.write(changes, planned.config.parent)
     if changes:
         _say(_summary(changes, wrote=True))
@@ -349,7 +351,13 @@ def build(
         set=overrides,
         progress=progress,
     )
-    Buildx().bake(planned.config.parent, chosen, options)
+    try:
+        Buildx().bake(planned.config.parent, chosen, options)
+    except BuildFailed as error:
+        finding = blame(planned.plan, planned.document, files, error.failures)
+        if finding:
+            _say(str(finding), colour="red")
+        raise
 
 
 @cli.command(

@@ -1,12 +1,18 @@
 """The engine: Docker with Buildx. The only module that runs programs; their arguments come from pure functions."""
 
+import base64
+import json
 import os
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from orbiter.blame import Failure
 from orbiter.errors import EngineError
 
 
@@ -29,6 +35,14 @@ class Answer:
 
     status: int | None
     output: str
+
+
+class BuildFailed(EngineError):
+    """Bake ended with an error: the steps that failed, where Buildx could tell."""
+
+    def __init__(self, text: str, failures: tuple[Failure, ...]) -> None:
+        super().__init__(text)
+        self.failures = failures
 
 
 class Engine(Protocol):
@@ -68,14 +82,50 @@ def bake_variables(options: BakeOptions) -> dict[str, str]:
     return {"PLATFORMS": ",".join(options.platforms)} if options.platforms else {}
 
 
+def failed_step(record: bytes) -> Failure | None:
+    """The step that failed, from what `docker buildx history inspect --format json` prints."""
+    data = json.loads(record)
+    error = data.get("Error") or {}
+    excerpt = base64.b64decode(error.get("Sources") or "").decode(errors="replace")
+    place = re.match(r"Dockerfile:(\d+)\n", excerpt)
+    text = re.search(r"^ *\d+ \| >>> (.*)$", excerpt, re.MULTILINE)
+    if not place or not text:
+        return None
+    return Failure(
+        context=data.get("Context", ""),
+        line=int(place[1]),
+        text=text[1],
+        logs=tuple(line.rstrip() for line in (error.get("Logs") or [])[-15:]),
+    )
+
+
 class Buildx:
     """Docker with the Buildx plugin, as the command line of this machine finds it."""
 
     def bake(self, folder: Path, targets: Sequence[str], options: BakeOptions) -> None:
+        began = time.time()
         status = self._run(bake_command(targets, options), folder, bake_variables(options))
         if status != 0:
             self._explain_failure()
-            raise EngineError(f"docker buildx bake failed with status {status}; its own messages are above")
+            raise BuildFailed(
+                f"docker buildx bake failed with status {status}; its own messages are above",
+                tuple(self._failures(options.builder, began)),
+            )
+
+    def _failures(self, builder: str | None, since: float) -> Iterator[Failure]:
+        """The builds that failed since then, from Buildx's history; none where it has no history."""
+        history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
+        listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
+        for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
+            record = json.loads(line)
+            # The clocks of the engine and of this machine may differ a little.
+            recent = datetime.fromisoformat(record["created_at"]).timestamp() > since - 5
+            if record["status"] == "Error" and recent:
+                identity = record["ref"].rpartition("/")[2]
+                told = self._capture([*history, "inspect", identity, "--format", "json", *at])
+                failure = failed_step(told.stdout) if told.returncode == 0 else None
+                if failure:
+                    yield failure
 
     def start(self, reference: str, *, serves: bool, token: str) -> str:
         own = [] if serves else ["--entrypoint", "tail"]

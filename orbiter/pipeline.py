@@ -23,6 +23,7 @@ class Planned:
     """A checked configuration: what bake is to build, and warnings."""
 
     config: Path
+    document: Document
     plan: BuildPlan
     warnings: tuple[Finding, ...]
 
@@ -55,7 +56,7 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
     if missing:
         raise ConfigError(missing)
     planned = plan(project, known, os.path.relpath(folder, out or folder))
-    return Planned(config=config, plan=planned, warnings=warnings)
+    return Planned(config=config, document=document, plan=planned, warnings=warnings)
 
 
 def project_schema(folder: Path) -> schema.Schema:

@@ -1,0 +1,100 @@
+"""A build that failed → the place in the configuration that it comes from."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orbiter.diagnostics import Finding, Path
+from orbiter.model import BuildPlan, FileSet, Image
+from orbiter.source import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A step that failed, as BuildKit tells it: the context folder of the target, the line of its Dockerfile with
+    the text that stands there, and what the step printed last."""
+
+    context: str
+    line: int
+    text: str
+    logs: tuple[str, ...]
+
+
+_TOOLS = {"apt-get": "apt", "apk": "apk", "uv pip": "pip", "micromamba": "conda", "npm": "npm"}
+_COMMAND = re.compile(rf"\b({'|'.join(_TOOLS)}) (?:install|add|create|update)\b")
+_NAME = re.compile(r"@?[\w./+-]+")
+
+
+def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequence[Failure]) -> Finding | None:
+    """Where the first failure that can be traced comes from; None if none can.
+
+    A target that is built from a failed one fails with the same step: the one whose Dockerfile has it is to blame.
+    """
+    images = {target.image.directory: target.image for target in plan.targets}
+    for failure in failures:
+        lines = files.get(f"{failure.context}/Dockerfile", "").splitlines()
+        if failure.context in images and lines[failure.line - 1 : failure.line] == [failure.text]:
+            return _finding(document, images[failure.context], lines[failure.line - 1 :], failure.logs)
+    return None
+
+
+def _finding(document: Document, image: Image, lines: Sequence[str], logs: Sequence[str]) -> Finding:
+    section = _section(image, lines)
+    path: Path = image.path
+    if section and section in _at(document.data, image.path):
+        path = (*image.path, section)
+        if section != "postbuild":
+            path = next(_named(_at(document.data, path), path, logs), path)
+    words = "".join(f"\n  {line}" for line in logs)
+    return Finding(
+        span=document.span(path),
+        path=path,
+        message=f"'{image.target}' could not be built" + (f": the step of '{section}' failed" if section else ""),
+        hint=f"it printed{words}" if logs else None,
+        defined=document.defined(path),
+    )
+
+
+def _section(image: Image, lines: Sequence[str]) -> str | None:
+    """The section of the configuration that the instruction at the head of `lines` was made for."""
+    if "<<" in lines[0]:
+        # The account is a script as well; only the configuration's lines follow each other there.
+        body = "\n".join(lines)
+        return "postbuild" if image.postbuild and "\n".join(image.postbuild) in body.partition("\nUSER ")[0] else None
+    for line in lines:
+        found = _COMMAND.search(line)
+        if found:
+            return _TOOLS[found[1]]
+        if not line.endswith("\\"):
+            return None
+    return None
+
+
+def _named(data: Any, path: Path, logs: Sequence[str]) -> Iterator[Path]:
+    """Places of the entries below `path` whose package is named in the log, those in the last lines first."""
+    entries = [
+        (where, re.compile(rf"(?<![\w.-]){re.escape(name[0])}(?![\w-])", re.IGNORECASE))
+        for where, entry in _entries(data, path)
+        for spec in entry.split()
+        if (name := _NAME.match(spec.rpartition("::")[2]))
+    ]
+    for line in reversed(logs):
+        yield from (where for where, name in entries if name.search(line))
+
+
+def _entries(data: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(data, str):
+        yield path, data
+    elif isinstance(data, list):
+        for number, each in enumerate(data):
+            yield from _entries(each, (*path, number))
+    elif isinstance(data, dict):
+        for key in ("dependencies", "pip"):
+            yield from _entries(data.get(key), (*path, key))
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
