@@ -78,7 +78,7 @@ def test_failure_has_its_place(
     (tmp_path / "orbiter.yaml").write_text(CONFIG.format(**RIGHT | wrong))
     done = run_orbiter(tmp_path, engine, "build", "debian-base", "--progress=quiet")
     assert done.returncode == 4
-    place, _, rest = done.stderr.partition("orbiter.yaml:")
+    _, _, rest = done.stderr.partition("orbiter.yaml:")
     assert ("orbiter.yaml:" + rest).startswith(said), done.stderr
     assert printed in rest
     assert done.stderr.splitlines()[-1].startswith("orbiter: docker buildx bake failed with status 1")
