@@ -49,6 +49,8 @@ def project_path(text: str) -> str | None:
         return f"'{text}' is not inside the project; paths are relative to the folder of the configuration"
     if ".." in text.split("/"):
         return f"'{text}' leads out of the project"
+    if not text.replace(".", "").strip("/"):
+        return f"'{text}' is the whole project, generated files and certificates with it; name files and folders"
     if "\\" in text:
         return f"'{text}': write '/' between folders"
     if re.search(r"[*?[]|^!|\s$", text):

@@ -87,7 +87,7 @@ def test_no_reference(text: str, problem: str) -> None:
     assert problem in str(grammar.reference(text))
 
 
-@pytest.mark.parametrize("text", ["a", ".", "./a", "a/b c", "a..b", "..a/b", ".hidden"])
+@pytest.mark.parametrize("text", ["a", "./a", "a/b c", "a..b", "..a/b", ".hidden"])
 def test_project_path(text: str) -> None:
     assert grammar.project_path(text) is None
 
@@ -98,6 +98,8 @@ def test_project_path(text: str) -> None:
         ("/etc/passwd", "is not inside the project"),
         ("~/x", "is not inside the project"),
         ("..", "leads out"),
+        (".", "is the whole project"),
+        ("././", "is the whole project"),
         ("a/../../b", "leads out"),
         ("a\\..\\b", "write '/'"),
         ("*.py", "for a pattern"),

@@ -108,6 +108,7 @@ target "debian-core" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
   labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt")
   platforms   = platforms([])
@@ -126,6 +127,7 @@ target "debian-base-build" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   output      = ["type=cacheonly"]
   platforms   = platforms([])
   cache-from  = cache_from("debian-base-build")
@@ -143,6 +145,7 @@ target "debian-base" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
   labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build")
   platforms   = platforms([])
@@ -160,6 +163,7 @@ target "alpine-core" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
   labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk")
   platforms   = platforms([])
@@ -178,6 +182,7 @@ target "alpine-base-build" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   output      = ["type=cacheonly"]
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base-build")
@@ -195,6 +200,7 @@ target "alpine-base" {
     "type=file,id=mirrors,src=build/mirrors.env",
     "type=file,id=ca,src=company.crt",
   ]
+  attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
   labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build")
   platforms   = platforms([])
