@@ -52,7 +52,7 @@ def ask(method: str, url: str, /, **parameters: Any) -> Any:
         raise Refused(json.load(error)["value"]["message"].splitlines()[0]) from None
 
 
-def wait_for(what: str, question: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: str, question: Callable[[], Any], seconds: float = 180) -> Any:
     """The first answer with something in it."""
     until = time.monotonic() + seconds
     while True:
@@ -200,6 +200,9 @@ def test_a_person_makes_a_notebook_and_runs_a_cell(
         browser.click(".jp-Notebook .jp-CodeCell .cm-content")
         browser.type(SOURCE)
         wait_for("the source in the cell", lambda: browser.texts(".jp-CodeCell .cm-content") == [SOURCE])
+        # A cell that is run before the kernel is there may be forgotten.
+        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        wait_for("the kernel", lambda: browser.texts(idle))
         browser.press(SHIFT, ENTER)
         wait_for("the output", lambda: browser.texts(".jp-CodeCell .jp-OutputArea-output"))
         # JupyterLab asks a new user whether it may show news.
