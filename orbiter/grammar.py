@@ -4,6 +4,7 @@ Each function returns what is wrong with a value, as a sentence, or None.
 """
 
 import re
+from posixpath import normpath
 
 # https://github.com/distribution/reference/blob/main/regexp.go
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -49,7 +50,7 @@ def project_path(text: str) -> str | None:
         return f"'{text}' is not inside the project; paths are relative to the folder of the configuration"
     if ".." in text.split("/"):
         return f"'{text}' leads out of the project"
-    if not text.replace(".", "").strip("/"):
+    if normpath(text) == ".":
         return f"'{text}' is the whole project, generated files and certificates with it; name files and folders"
     if "\\" in text:
         return f"'{text}': write '/' between folders"

@@ -87,7 +87,7 @@ def test_no_reference(text: str, problem: str) -> None:
     assert problem in str(grammar.reference(text))
 
 
-@pytest.mark.parametrize("text", ["a", "./a", "a/b c", "a..b", "..a/b", ".hidden"])
+@pytest.mark.parametrize("text", ["a", "./a", "a/b c", "a..b", "..a/b", ".hidden", "...", ".../..."])
 def test_project_path(text: str) -> None:
     assert grammar.project_path(text) is None
 
