@@ -19,14 +19,15 @@ def run(
 ) -> tuple[Outcome, ...]:
     """The outcomes, in the order of the suites; `say` hears of each as it comes, from any thread.
 
-    `folder` has the notebooks. An image that is not in the engine is an EngineError, raised before the others end.
+    `folder` has the notebooks. An image that is not in the engine is an EngineError: images whose turn has not come
+    are not begun then, those that are being asked are asked to the end.
     """
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         waiting = [pool.submit(_run, suite, engine, folder, say) for suite in suites]
         try:
             return tuple(outcome for each in waiting for outcome in each.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
 
 
