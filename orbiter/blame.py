@@ -59,9 +59,10 @@ def _finding(document: Document, image: Image, lines: Sequence[str], logs: Seque
 def _section(image: Image, lines: Sequence[str]) -> str | None:
     """The section of the configuration that the instruction at the head of `lines` was made for."""
     if "<<" in lines[0]:
-        # The account is a script as well; only the configuration's lines follow each other there.
-        body = "\n".join(lines)
-        return "postbuild" if image.postbuild and "\n".join(image.postbuild) in body.partition("\nUSER ")[0] else None
+        # The account is a script as well: it is that of the configuration if it has its lines.
+        script = "\n".join(["", *lines[1 : lines.index(lines[0].rpartition("<<")[2].strip('"'), 1)], ""])
+        own = "\n".join(["", *image.postbuild, ""])
+        return "postbuild" if image.postbuild and own in script else None
     for line in lines:
         found = _COMMAND.search(line)
         if found:

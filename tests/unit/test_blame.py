@@ -15,7 +15,7 @@ from orbiter.resolve import resolve
 CONFIG = b"""\
 build:
   a:
-    core: {image: "debian:trixie-slim", builder: micromamba_core, apt: [git]}
+    core: {image: "debian:trixie-slim", builder: micromamba_core, apt: [git], postbuild: [c]}
     base:
       image: core
       builder: micromamba_deploy
