@@ -42,10 +42,10 @@ def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequenc
 def _finding(document: Document, image: Image, lines: Sequence[str], logs: Sequence[str]) -> Finding:
     section = _section(image, lines)
     path: Path = image.path
-    if section and section in _at(document.data, image.path):
+    if section and section in document.value(image.path):
         path = (*image.path, section)
         if section != "postbuild":
-            path = next(_named(_at(document.data, path), path, logs), path)
+            path = next(_named(document.value(path), path, logs), path)
     words = "".join(f"\n  {line}" for line in logs)
     return Finding(
         span=document.span(path),
@@ -93,9 +93,3 @@ def _entries(data: Any, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(data, dict):
         for key in ("dependencies", "pip"):
             yield from _entries(data.get(key), (*path, key))
-
-
-def _at(data: Any, path: Path) -> Any:
-    for part in path:
-        data = data[part]
-    return data

@@ -207,11 +207,9 @@ except CellExecutionError as error:
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
     """A table, and under it what failed with what was printed."""
-    widths = [max((len(text) for text in column), default=0) for column in zip(*_cells(outcomes), strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in _cells(outcomes)
-    ]
+    table = _cells(outcomes)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
     for outcome in outcomes:
         if outcome.problem:
             lines += ["", f"{outcome.target}: {outcome.check} failed", *_indented(outcome.problem)]

@@ -101,7 +101,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _explain(document: Document, schema: Schema, path: Path, kind: Any, where: Path) -> Iterator[Finding]:
     rule = _at(schema, where[:-1])
-    value = _at(document.data, path)
+    value = document.value(path)
     match kind.name:
         case "additionalProperties":
             for key in kind.unexpected:
@@ -162,7 +162,7 @@ def _unknown_key(document: Document, path: Path, key: str, known: Sequence[str])
 
 def _elsewhere(document: Document, path: Path, key: str) -> str | None:
     """Where a package section belongs that this builder does not take."""
-    image = _at(document.data, path)
+    image = document.value(path)
     builder = image.get("builder") if isinstance(image, dict) else None
     if key not in ("pip", "npm", "conda") or not isinstance(builder, str):
         return None

@@ -64,6 +64,13 @@ class Document:
     data: Any
     _places: "_Places" = field(repr=False, compare=False)
 
+    def value(self, path: Path) -> Any:
+        """What stands at the path, which has to be there."""
+        found = self.data
+        for part in path:
+            found = found[part]
+        return found
+
     def span(self, path: Path, *, key: bool = False) -> Span:
         """Where the value of `path`, or its key, stands: the alias (`*name`) if it came through one.
 
