@@ -63,6 +63,12 @@ class Engine(Protocol):
     def remove(self, container: str) -> None:
         """Ends the container and removes it."""
 
+    def ask(self, *arguments: str) -> str:
+        """What `docker ARGUMENTS` prints. A failure is an EngineError with the engine's own words."""
+
+    def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
+        """Runs `docker ARGUMENTS` on this terminal, and returns its status. An interrupt reaches Docker first."""
+
 
 def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
     """The command that builds targets of the bake file in the current directory."""
@@ -136,7 +142,7 @@ class Buildx:
         said = done.stderr.decode(errors="replace").strip()
         if "No such image" in said:
             raise EngineError(f"{reference} is not in the engine; 'orbiter build --load' puts it there")
-        if "daemon" in said and "connect" in said:
+        if _SILENT.search(said):
             raise EngineError(_NO_ENGINE)
         raise EngineError(f"{reference} cannot be started: {said}")
 
@@ -158,6 +164,18 @@ class Buildx:
 
     def remove(self, container: str) -> None:
         self._capture(["docker", "rm", "--force", "--volumes", container])
+
+    def ask(self, *arguments: str) -> str:
+        done = self._capture(["docker", *arguments])
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            if _SILENT.search(said):
+                raise EngineError(_NO_ENGINE)
+            raise EngineError(f"docker {' '.join(arguments[:2])}: {said or f'ended with {done.returncode}'}")
+        return done.stdout.decode(errors="replace")
+
+    def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
+        return self._run(["docker", *arguments], Path(), variables or {})
 
     def _capture(
         self, command: Sequence[str], variables: Mapping[str, str] | None = None
@@ -197,5 +215,8 @@ class Buildx:
 
 
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
+
+_SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
+"""What Docker says when no engine answers; the wording changed with Docker 28.3."""
 
 _NO_ENGINE = "no Docker engine answers; start one, or point DOCKER_HOST or a Docker context to one"

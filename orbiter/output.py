@@ -138,6 +138,20 @@ def write(changes: Changes, root: Path) -> None:
         raise
 
 
+def summary(changes: Changes, *, wrote: bool) -> str:
+    """`2 new, 1 changed, 7 unchanged`, and whether it was written."""
+    if not changes:
+        return f"{changes.unchanged} files, nothing to do"
+    counted = (
+        (len(changes.created), "new"),
+        (len(changes.updated), "changed"),
+        (len(changes.removed), "removed"),
+        (changes.unchanged, "unchanged"),
+    )
+    text = ", ".join(f"{number} {kind}" for number, kind in counted if number)
+    return text if wrote else f"{text} (nothing written)"
+
+
 def diff(changes: Changes) -> Iterator[str]:
     """The lines, each with its end, of a patch that `git apply` reads. Bytes that are not UTF-8 show as U+FFFD."""
     for path in sorted((*changes.new, *changes.removed)):

@@ -64,6 +64,7 @@ function "labels" {
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "The maintainers"
+    "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
   }
 }

@@ -53,6 +53,7 @@ function "labels" {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
   }
 }

@@ -54,6 +54,7 @@ function "labels" {
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
   }
 }

@@ -1,0 +1,73 @@
+"""Options that several commands have, and what they mean together: the project, and the targets that are meant."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orbiter.commands import console
+
+if TYPE_CHECKING:
+    from orbiter.pipeline import Planned
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXAMPLES = "\b\nExamples:\n"
+"""Begins the epilog of a command: one line an example, none of them wrapped."""
+
+
+def file(command: Command) -> Command:
+    """`-f FILE`, which may also stand before the command: see `given`."""
+    return click.option(
+        "-f",
+        "--file",
+        envvar="ORBITER_FILE",
+        metavar="FILE",
+        help="The configuration  [default: $ORBITER_FILE, else orbiter.yaml, orbiter.yml or invoke.yaml here].",
+    )(command)
+
+
+def form(*formats: str) -> Callable[[Command], Command]:
+    """`--format`, the first one being the default; the parameter is called `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How to print the result.",
+    )
+
+
+def selection(command: Command) -> Command:
+    """Names and globs of targets, or `-b FAMILY -i IMAGE`: parameters `targets`, `family` and `image`."""
+    for decorate in (
+        click.option("-i", "--image", metavar="IMAGE", help="Only this image of the family."),
+        click.option("-b", "--build", "family", metavar="FAMILY", help="Only this family, as in the original tool."),
+        click.argument("targets", nargs=-1),
+    ):
+        command = decorate(command)
+    return command
+
+
+def given(file: str | None) -> str | None:
+    """The file of `-f` after the command, else of the one before it."""
+    return file or click.get_current_context().find_root().params.get("file")
+
+
+def planned(file: str | None, out: str | None = None) -> "Planned":
+    """The checked project; its warnings are said. Raises ConfigError and UsageError."""
+    from orbiter import pipeline
+
+    found = pipeline.make_plan(pipeline.find(given(file), Path()), Path(out) if out else None)
+    for warning in found.warnings:
+        console.say(str(warning), colour="yellow")
+    return found
+
+
+def patterns(planned: "Planned", targets: tuple[str, ...], family: str | None, image: str | None) -> tuple[str, ...]:
+    """What `selection` says, as patterns of targets."""
+    from orbiter.plan import family_patterns
+
+    return targets + family_patterns(planned.plan, family, image)
