@@ -2,6 +2,7 @@
 # make test   every test, on a real engine
 # make check  the fast ones: format, lint, types, layers, unit, cases
 # make bench  the numbers of docs/performance.md
+# make bench-images  the numbers of docs/images.md, on an engine of its own
 # make clean  takes everything away that these made
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 
-.PHONY: demo demo-stop test check bench clean
+.PHONY: demo demo-stop test check bench bench-images clean
 
 # The environment is made anew when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -35,6 +36,9 @@ test: check
 
 bench: $(VENV)/ready
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+bench-images: $(VENV)/ready
+	@scripts/bench_images.sh $(ARGS)
 
 clean:
 	scripts/engine.sh purge --all
