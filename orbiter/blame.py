@@ -45,7 +45,7 @@ def _finding(document: Document, image: Image, lines: Sequence[str], logs: Seque
     if section and section in document.value(image.path):
         path = (*image.path, section)
         if section != "postbuild":
-            path = next(_named(document.value(path), path, logs), path)
+            path = next(named(document.value(path), path, logs), path)
     words = "".join(f"\n  {line}" for line in logs)
     return Finding(
         span=document.span(path),
@@ -72,7 +72,7 @@ def _section(image: Image, lines: Sequence[str]) -> str | None:
     return None
 
 
-def _named(data: Any, path: Path, logs: Sequence[str]) -> Iterator[Path]:
+def named(data: Any, path: Path, logs: Sequence[str]) -> Iterator[Path]:
     """Places of the entries below `path` whose package is named in the log, those in the last lines first."""
     entries = [
         (where, re.compile(rf"(?<![\w.-]){re.escape(name[0])}(?![\w-])", re.IGNORECASE))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orbiter.blame import Failure
-from orbiter.errors import EngineError
+from orbiter.errors import EngineError, LockError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,76 @@ def failed_step(record: bytes) -> Failure | None:
     )
 
 
+class Resolvers:
+    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`."""
+
+    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        done = _tool([_uv(), *arguments], folder, variables, "uv is missing; install it: pip install 'orbiter[lock]'")
+        if done.returncode != 0:
+            said = _said(done).removeprefix("error: ")
+            raise EngineError(f"uv: {said}") if _UNREACHABLE.search(said) else LockError(said)
+
+    def npm(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        done = _tool(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
+        if done.returncode != 0:
+            lines = [line.removeprefix("npm error").strip() for line in _said(done).splitlines()]
+            said = "\n".join(line for line in lines if line and not line.startswith("A complete log"))
+            raise EngineError(f"npm: {said}") if _UNREACHABLE.search(said) else LockError(said)
+
+    def digest(self, reference: str) -> str:
+        # Not `imagetools inspect`, which knows neither the mirrors nor the certificates of the builder.
+        with tempfile.TemporaryDirectory(prefix="orbiter-digest-") as name:
+            found = Path(name) / "metadata.json"
+            command = [
+                "docker",
+                "buildx",
+                "build",
+                "--quiet",
+                "--output=type=cacheonly",
+                f"--metadata-file={found}",
+                "-",
+            ]
+            done = _tool(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
+            if done.returncode != 0:
+                Buildx().explain_failure()
+                raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
+            return digest_of(found.read_bytes())
+
+
+def digest_of(metadata: bytes) -> str:
+    """The digest of the only image that a build used, from what Buildx writes for `--metadata-file`."""
+    provenance = json.loads(metadata)["buildx.build.provenance"]
+    return f"sha256:{provenance['materials'][0]['digest']['sha256']}"
+
+
+def _uv() -> str:
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        return "uv"
+
+
+def _tool(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(
+            command, cwd=folder, env={**os.environ, **variables}, input=stdin, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise EngineError(missing) from error
+
+
+def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
+    return (done.stderr or done.stdout).decode(errors="replace").strip() or f"ended with {done.returncode}"
+
+
+_UNREACHABLE = re.compile(r"Failed to fetch|Could not connect|dns error|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|ERR_SOCKET")
+"""What uv and npm say when an index does not answer, in distinction from one that says no."""
+
+
 class Buildx:
     """Docker with the Buildx plugin, as the command line of this machine finds it."""
 
@@ -112,7 +183,7 @@ class Buildx:
         began = time.time()
         status = self._run(bake_command(targets, options), folder, bake_variables(options))
         if status != 0:
-            self._explain_failure()
+            self.explain_failure()
             raise BuildFailed(
                 f"docker buildx bake failed with status {status}; its own messages are above",
                 tuple(self._failures(options.builder, began)),
@@ -200,7 +271,7 @@ class Buildx:
                 process.wait()
                 raise
 
-    def _explain_failure(self) -> None:
+    def explain_failure(self) -> None:
         """Raises EngineError if there is no Buildx, or no engine that answers: better words than Buildx's own."""
         if self._fails(["docker", "buildx", "version"]):
             raise EngineError("docker has no Buildx; install the plugin: https://docs.docker.com/build/install-buildx/")

@@ -4,7 +4,8 @@ OrbiterError
 ├── CheckFailed           1  a check said no
 ├── UsageError            2  options or arguments that make no sense
 │   ├── ConfigError       2  findings in the configuration
-│   └── ForeignFile       2  a file that Orbiter did not write is in the way
+│   ├── ForeignFile       2  a file that Orbiter did not write is in the way
+│   └── LockError         2  a lock that cannot be read or made
 ├── NothingMatched        3  no target has that name
 └── EngineError           4  the engine or a tool is missing or failed
 """
@@ -46,6 +47,10 @@ class ForeignFile(UsageError):
         self.found = tuple(found)
         listed = "\n".join(f"  {path} ({kind})" for path, kind in self.found)
         super().__init__(f"not written by Orbiter, so not overwritten:\n{listed}\nmove them away, or use '-o DIR'")
+
+
+class LockError(UsageError):
+    """A lock that cannot be read, or that cannot be made of what the configuration asks."""
 
 
 class NothingMatched(OrbiterError):

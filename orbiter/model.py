@@ -189,6 +189,22 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """What a lock pins for an image, as the files of installers have it.
+
+    `requirements` are entries of a requirements file; `hashed` says that each has hashes (an address of a version
+    control system has a commit instead). `explicit` are addresses of conda packages by architecture (`amd64`);
+    `package` and `package_lock` the contents of npm's two files.
+    """
+
+    requirements: tuple[str, ...]
+    hashed: bool
+    explicit: Mapping[str, tuple[str, ...]]
+    package: Mapping[str, Any]
+    package_lock: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """How a container of the image starts. `tini` is there to be the entry point; `jupyter` listens on 8888."""
 
@@ -205,7 +221,7 @@ class Stage:
     parent has made it, `path` what the image puts before PATH. `source` is the nested build that a deployed image
     copies it from: all of it, or only what the parent's own lacks if `stacked`. `tool` is the image that lends
     the installer's binary. `start` is None where the parent's holds. `mirrored` and `ca` say which secrets a RUN
-    mounts.
+    mounts. `pins` is None where no lock says what to install.
     """
 
     parent: str
@@ -229,6 +245,7 @@ class Stage:
     tool: str | None
     mirrored: bool
     ca: bool
+    pins: Pins | None
     options: Mapping[str, Any]
 
 

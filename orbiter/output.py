@@ -138,6 +138,20 @@ def write(changes: Changes, root: Path) -> None:
         raise
 
 
+def replace(path: Path, text: str) -> None:
+    """Writes one file, whole or not at all, with the mode that it had. Raises UsageError."""
+    staged: list[tuple[str, str]] = []
+    try:
+        _stage(str(path.absolute()), text.encode(), staged, [])
+        with _explained(str(path)):
+            os.replace(staged[0][0], path)  # noqa: PTH105
+    except BaseException:
+        for temporary, _ in staged:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
 def summary(changes: Changes, *, wrote: bool) -> str:
     """`2 new, 1 changed, 7 unchanged`, and whether it was written."""
     if not changes:

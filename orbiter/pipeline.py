@@ -1,18 +1,25 @@
 """From a configuration to files on disk, one call a step: load → check → resolve → plan → render → write."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orbiter import builders, output, resources, schema, source
+from orbiter import lock as locks
+from orbiter.blame import named
 from orbiter.diagnostics import Finding
 from orbiter.errors import ConfigError, UsageError
+from orbiter.lock import Lock
 from orbiter.model import BuildPlan, FileSet, Project
 from orbiter.output import Changes
-from orbiter.plan import plan
+from orbiter.plan import mirrored, plan
 from orbiter.resolve import resolve
 from orbiter.source import Document
+
+if TYPE_CHECKING:
+    from orbiter.locking.update import Problem, Tools, Updated, Wish
 
 NAMES = ("orbiter.yaml", "orbiter.yml", "invoke.yaml")
 """The names of a configuration, in the order in which they are looked for."""
@@ -20,11 +27,12 @@ NAMES = ("orbiter.yaml", "orbiter.yml", "invoke.yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A checked configuration: what bake is to build, and warnings."""
+    """A checked configuration: what bake is to build, and warnings. `lock` is None where there is none."""
 
     config: Path
     document: Document
     plan: BuildPlan
+    lock: Lock | None
     warnings: tuple[Finding, ...]
 
 
@@ -55,8 +63,21 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
     missing = tuple(_missing_files(project, document, folder))
     if missing:
         raise ConfigError(missing)
-    planned = plan(project, known, os.path.relpath(folder, out or folder))
-    return Planned(config=config, document=document, plan=planned, warnings=warnings)
+    lock = read_lock(folder)
+    planned = plan(project, known, os.path.relpath(folder, out or folder), lock)
+    warnings += tuple(_outgrown(project, document, lock)) if lock else ()
+    return Planned(config=config, document=document, plan=planned, lock=lock, warnings=warnings)
+
+
+def read_lock(folder: Path) -> Lock | None:
+    """The lock of the project in `folder`, if it has one. Raises LockError."""
+    place = folder / locks.FILE
+    try:
+        return locks.parse(place.read_text(encoding="utf-8"), str(place))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{place}: cannot be read: {error}") from error
 
 
 def project_schema(folder: Path) -> schema.Schema:
@@ -80,6 +101,67 @@ def render(planned: Planned) -> FileSet:
 def compare(planned: Planned, out: Path | None = None) -> Changes:
     """What separates the disk from the plan; writes nothing."""
     return output.compare(render(planned), out or planned.config.parent)
+
+
+def unpinned(planned: Planned) -> tuple[str, ...]:
+    """Images from elsewhere that the lock does not pin, or all of them without a lock."""
+    pinned = planned.lock.images if planned.lock else {}
+    return tuple(reference for reference in _from_elsewhere(planned) if reference not in pinned)
+
+
+def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str], None]) -> "Updated":
+    """The lock of the project as it is now; writes nothing. Raises ConfigError with all that has no solution."""
+    from orbiter.locking.update import Failed, update
+
+    project = planned.plan.project
+    images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned)}
+    try:
+        return update(project, planned.lock or Lock(), wish, tools, images, resources.cache("locks"), say)
+    except Failed as error:
+        raise ConfigError(_unsolved(planned, problem) for problem in error.problems) from error
+
+
+def _from_elsewhere(planned: Planned) -> tuple[str, ...]:
+    plan = planned.plan
+    parents = (image.parent.reference for image in plan.project.images.values() if image.parent.target is None)
+    tools = (target.stage.tool for target in plan.targets if target.stage.tool)
+    return tuple(sorted({reference for reference in (*parents, *tools) if "@" not in reference}))
+
+
+def _unsolved(planned: Planned, problem: "Problem") -> Finding:
+    document, section = planned.document, (*problem.image.path, problem.section)
+    if problem.section not in document.value(problem.image.path):
+        section = (*problem.image.path, "conda")  # its list of pip packages
+    path = next(named(document.value(section), section, problem.reason.splitlines()), section)
+    met = []
+    for target, name, version in problem.met:
+        below = planned.plan.project.images[target].path
+        places = (
+            named(document.value((*below, key)), (*below, key), [name])
+            for key in ("pip", "conda", "npm")
+            if key in document.value(below)
+        )
+        place = next((found for each in places for found in each), below)
+        met.append(f"'{target}' has {name} {version} ({document.span(place)})")
+    return Finding(
+        span=document.span(path),
+        path=path,
+        message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.replace("\n", "\n  "),
+        hint=f"below it, {', '.join(met)}: the two have to agree" if met else None,
+        defined=document.defined(path),
+    )
+
+
+def _outgrown(project: Project, document: Document, lock: Lock) -> Iterator[Finding]:
+    for target in locks.stale(project, lock):
+        path = project.images[target].path
+        yield Finding(
+            span=document.span(path, key=True),
+            path=path,
+            message=f"{locks.FILE} does not fit '{target}', whose versions are therefore not pinned",
+            hint="run 'orbiter lock'",
+            severity="warning",
+        )
 
 
 def _load(config: Path) -> Document:

@@ -1,6 +1,6 @@
 """Project → BuildPlan: the targets, groups and variables of the bake file, and which of them a selection names."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from posixpath import normpath
@@ -10,7 +10,10 @@ from orbiter import builders
 from orbiter.builders import Builders
 from orbiter.diagnostics import dotted
 from orbiter.errors import NothingMatched
+from orbiter.lock import Entry, Lock
+from orbiter.lock import stale as lock_stale
 from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
+from orbiter.pins import pins
 from orbiter.schema import closest, did_you_mean
 
 PROJECT = "localhost/project:files"
@@ -20,12 +23,19 @@ INDEXES = "build/mirrors.env"
 """The file with the addresses of package indexes that a RUN mounts as build secret."""
 
 
-def plan(project: Project, known: Builders, folder: str = ".") -> BuildPlan:
-    """What bake is to build. `folder` is the project directory as seen from the directory of the bake file."""
-    targets = tuple(_target(project, image, known, folder) for image in project.images.values())
+def plan(project: Project, known: Builders, folder: str = ".", lock: Lock | None = None) -> BuildPlan:
+    """What bake is to build. `folder` is the project directory as seen from the directory of the bake file.
+
+    What a lock has for the project as it is now is pinned; its stale entries do not count.
+    """
+    digests = lock.images if lock else {}
+    entries = dict(lock.targets) if lock else {}
+    for target in lock_stale(project, lock) if lock else ():
+        entries.pop(target, None)
+    targets = tuple(_target(project, image, known, folder, digests, entries) for image in project.images.values())
     return BuildPlan(
         project=project,
-        variables=tuple(_variables(project, targets)),
+        variables=tuple(_variables(project, targets, digests)),
         groups=tuple(_groups(project)),
         targets=targets,
     )
@@ -142,8 +152,17 @@ def tags(project: Project, image: Image) -> tuple[str, ...]:
     return (project.reference(image.target), *(f"{project.repo}:{tag}" for tag in image.tags))
 
 
-def _target(project: Project, image: Image, known: Builders, folder: str) -> Target:
+def _target(
+    project: Project,
+    image: Image,
+    known: Builders,
+    folder: str,
+    digests: Mapping[str, str],
+    entries: Mapping[str, Entry],
+) -> Target:
     stage = builders.stage(project, image, known)
+    entry = entries.get(image.target)
+    stage = replace(stage, parent=_pinned(stage.parent, digests), pins=pins(entry) if entry else None)
     linked = (image.parent.target, image.nested if stage.source else None)
     return Target(
         name=image.target,
@@ -156,15 +175,20 @@ def _target(project: Project, image: Image, known: Builders, folder: str) -> Tar
     )
 
 
+def _pinned(reference: str, digests: Mapping[str, str]) -> str:
+    """The reference with its digest, if the lock has one."""
+    return f"{reference}@{digests[reference]}" if reference in digests else reference
+
+
 def _contexts(project: Project, image: Image, stage: Stage, folder: str) -> Iterator[Context]:
     mirrors = dict(project.mirrors.registries)
     parent = image.parent
     if parent.target:
         yield Context(reference=parent.reference, kind="target", value=parent.target)
     else:
-        host, path = _normalized(parent.reference)
+        host, path = _normalized(stage.parent)
         if host in mirrors:
-            yield Context(reference=parent.reference, kind="image", value=f"/{path}", variable=_variable(host))
+            yield Context(reference=stage.parent, kind="image", value=f"/{path}", variable=_variable(host))
     if stage.source and image.nested and image.nested != parent.target:
         yield Context(reference=stage.source, kind="target", value=image.nested)
     if stage.tool:
@@ -202,7 +226,7 @@ def _sections(image: Image) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, specs) for name, specs in named if specs)
 
 
-def _variables(project: Project, targets: Iterable[Target]) -> Iterator[Variable]:
+def _variables(project: Project, targets: Iterable[Target], digests: Mapping[str, str]) -> Iterator[Variable]:
     yield Variable(name="REPO", default=project.repo, description="Repository of the images.")
     yield Variable(name="VERSION", default=project.version, description="Last part of every tag, and a label.")
     yield Variable(
@@ -220,9 +244,8 @@ def _variables(project: Project, targets: Iterable[Target]) -> Iterator[Variable
     mirrors = dict(project.mirrors.registries)
     for name, reference in builders.TOOLS:
         if name in used:
-            host, path = _normalized(reference)
-            mirrored = f"{mirrors[host]}/{path}" if host in mirrors else reference
-            yield Variable(name=name, default=mirrored, description=f"Image that stands for {reference}.")
+            default = mirrored(project.mirrors, _pinned(reference, digests))
+            yield Variable(name=name, default=default, description=f"Image that stands for {reference}.")
     for host, replacement in mirrors.items():
         if _variable(host) in used:
             yield Variable(name=_variable(host), default=replacement, description=f"Mirror of {host}.")
@@ -241,6 +264,13 @@ def _groups(project: Project) -> Iterator[Group]:
             description=f"The images of the family {family.name}.",
             targets=tuple(target for target in family.targets if project.images[target].deployable),
         )
+
+
+def mirrored(mirrors: Mirrors, reference: str) -> str:
+    """Where the image of that reference is pulled from."""
+    host, path = _normalized(reference)
+    replacement = dict(mirrors.registries).get(host)
+    return f"{replacement}/{path}" if replacement else reference
 
 
 def _normalized(reference: str) -> tuple[str, str]:

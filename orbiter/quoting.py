@@ -97,6 +97,11 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
+def json_file(data: Mapping[str, Value], first: str) -> str:
+    """A JSON file for people. JSON has no comments: `first` is the value of a member `//`, which npm ignores."""
+    return json.dumps({"//": first, **data}, indent=2, ensure_ascii=False)
+
+
 def comment(text: object) -> str:
     """Text in a comment: without line breaks."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(text))

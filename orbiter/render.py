@@ -77,6 +77,7 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         "dotted": dotted,
         "hcl": quoting.hcl,
         "heredoc": quoting.heredoc,
+        "json_file": quoting.json_file,
         "shell": quoting.shell,
         "yaml": quoting.yaml,
     }

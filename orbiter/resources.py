@@ -52,11 +52,16 @@ def compiled_templates() -> "BytecodeCache | None":
                 super().dump_bytecode(bucket)
 
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orbiter" / "templates"
+        folder = cache("templates")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
     return Compiled(str(folder))
+
+
+def cache(name: str) -> Path:
+    """Orbiter's folder of that name in the cache of the user; it need not exist. Raises RuntimeError without a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orbiter" / name
 
 
 def _read(folder: Path, pattern: str) -> dict[str, str]:

@@ -56,12 +56,12 @@ def given(file: str | None) -> str | None:
     return file or click.get_current_context().find_root().params.get("file")
 
 
-def planned(file: str | None, out: str | None = None) -> "Planned":
-    """The checked project; its warnings are said. Raises ConfigError and UsageError."""
+def planned(file: str | None, out: str | None = None, *, quiet: bool = False) -> "Planned":
+    """The checked project; its warnings are said unless it is to be quiet. Raises ConfigError and UsageError."""
     from orbiter import pipeline
 
     found = pipeline.make_plan(pipeline.find(given(file), Path()), Path(out) if out else None)
-    for warning in found.warnings:
+    for warning in () if quiet else found.warnings:
         console.say(str(warning), colour="yellow")
     return found
 

@@ -1,0 +1,257 @@
+"""The lock of a project: what each environment is made of, to the byte, and which of it the configuration has outgrown.
+
+    text ── parse ── Lock ── dump ── text         orbiter.lock, JSON with one package a line
+    Project + Lock ── stale ── what `orbiter lock` has to resolve again
+
+A target has an entry if its image installs Python, conda or Node packages. The entry names its `inputs`, a hash of all
+that a resolver was asked; as long as that is the same, the entry is good.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orbiter.errors import LockError
+from orbiter.model import Image, Project
+
+FILE = "orbiter.lock"
+VERSION = 1
+
+Hashes = Mapping[str, str]
+"""File name → `sha256:…`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipPackage:
+    """A distribution from a Python index: the files that fit the image, or the address that the configuration gives.
+
+    `url` is None for a package of the index. An address of a version control system has its commit in it, and no
+    files. `platforms` are those that it is for where the image has others besides.
+    """
+
+    name: str
+    version: str
+    files: Hashes = field(default_factory=dict)
+    url: str | None = None
+    platforms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondaPackage:
+    """A package of a conda channel. `url` is the public one, `sha256` without prefix. The order of several is that in
+    which they are installed."""
+
+    name: str
+    version: str
+    build: str
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a target installs. `conda` is by subdir (`linux-64`), `npm` the `packages` of a package-lock.json.
+
+    `newest` is when the youngest file was uploaded (RFC 3339, UTC), as far as the indexes say.
+    """
+
+    inputs: str
+    python: str | None = None
+    pip: tuple[PipPackage, ...] = ()
+    conda: Mapping[str, tuple[CondaPackage, ...]] = field(default_factory=dict)
+    npm: Mapping[str, Any] = field(default_factory=dict)
+    newest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A whole lock: digests of images from elsewhere (reference → `sha256:…`), and an entry a target."""
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, Entry] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> str | None:
+        """When the youngest file of all was uploaded: the date that reproducible images bear."""
+        return max((entry.newest for entry in self.targets.values() if entry.newest), default=None)
+
+
+# -- text
+
+
+def dump(lock: Lock) -> str:
+    """The lock as text: sorted, a package a line, so that two branches merge and a diff can be read."""
+    head = [f'"orbiter-lock": {VERSION}', f'"images": {_block(lock.images, 1)}']
+    targets = [f"    {_text(name)}: {_entry(entry)}" for name, entry in sorted(lock.targets.items())]
+    body = '"targets": {' + ("\n" + ",\n".join(targets) + "\n  " if targets else "") + "}"
+    return "{\n  " + ",\n  ".join([*head, body]) + "\n}\n"
+
+
+def _entry(entry: Entry) -> str:
+    parts = {"inputs": _text(entry.inputs)}
+    if entry.python:
+        parts["python"] = _text(entry.python)
+    if entry.newest:
+        parts["newest"] = _text(entry.newest)
+    if entry.pip:
+        lines = (f"        {_text(_pip_data(package))}" for package in entry.pip)
+        parts["pip"] = "[\n" + ",\n".join(lines) + "\n      ]"
+    if entry.conda:
+        subdirs = {
+            subdir: _block({package.name: _conda_data(package) for package in packages}, 4, sort=False)
+            for subdir, packages in sorted(entry.conda.items())
+        }
+        parts["conda"] = "{\n" + ",\n".join(f"        {_text(s)}: {text}" for s, text in subdirs.items()) + "\n      }"
+    if entry.npm:
+        parts["npm"] = _block(entry.npm, 3)
+    return "{\n" + ",\n".join(f"      {_text(name)}: {text}" for name, text in parts.items()) + "\n    }"
+
+
+def _block(pairs: Mapping[str, Any], depth: int, *, sort: bool = True) -> str:
+    """An object with a line for each of its members."""
+    indent = "  " * (depth + 1)
+    members = sorted(pairs.items()) if sort else pairs.items()
+    lines = [f"{indent}{_text(name)}: {_text(value)}" for name, value in members]
+    return "{\n" + ",\n".join(lines) + f"\n{'  ' * depth}}}" if lines else "{}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=isinstance(value, dict) and "version" not in value)
+
+
+def _conda_data(package: CondaPackage) -> dict[str, Any]:
+    return {"version": package.version, "build": package.build, "url": package.url, "sha256": package.sha256}
+
+
+def _pip_data(package: PipPackage) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": package.name, "version": package.version}
+    optional = {"url": package.url, "platforms": list(package.platforms), "files": dict(package.files)}
+    return data | {key: value for key, value in optional.items() if value}
+
+
+_CONFLICT = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
+
+
+def parse(text: str, name: str = FILE) -> Lock:
+    """The lock of a text. Raises LockError with `NAME:LINE` where there is one."""
+    conflict = _CONFLICT.search(text)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise LockError(
+            f"{name}:{line}: a merge left its conflict here; take either side (git checkout --theirs {name}), "
+            "then run 'orbiter lock', which mends what does not fit the configuration"
+        )
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LockError(f"{name}:{error.lineno}:{error.colno}: no lock: {error.msg}; {_ANEW}") from error
+    version = data.get("orbiter-lock") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise LockError(
+            f"{name}: written by a newer Orbiter (format {version}, this one reads {VERSION}); update Orbiter"
+        )
+    if version != VERSION:
+        raise LockError(f"{name}: no lock of Orbiter's; {_ANEW}")
+    try:
+        targets = {target: _read_entry(entry) for target, entry in data["targets"].items()}
+        return Lock(images=dict(data["images"]), targets=targets)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LockError(f"{name}: not as Orbiter wrote it ({error!r}); {_ANEW}") from error
+
+
+_ANEW = "move it away and run 'orbiter lock' to resolve anew"
+
+
+def _read_entry(data: Mapping[str, Any]) -> Entry:
+    return Entry(
+        inputs=data["inputs"],
+        python=data.get("python"),
+        newest=data.get("newest"),
+        pip=tuple(
+            PipPackage(**{**each, "platforms": tuple(each.get("platforms", ()))}) for each in data.get("pip", ())
+        ),
+        conda={
+            subdir: tuple(CondaPackage(name=name, **each) for name, each in packages.items())
+            for subdir, packages in data.get("conda", {}).items()
+        },
+        npm=data.get("npm", {}),
+    )
+
+
+# -- what an entry depends on
+
+
+def installs(image: Image) -> bool:
+    """Whether the image has an entry in the lock."""
+    return bool(image.pip or image.conda or image.npm)
+
+
+def foundation(project: Project, image: Image) -> tuple[Image, ...]:
+    """The images whose packages the image's own have to agree with, the nearest first.
+
+    They are its parents, and for a nested build also what the published image around it stands on.
+    """
+    outer = next((each for each in project.images.values() if each.nested == image.target), None)
+    found: dict[str, Image] = {}
+    for each in (*project.lineage(image), *(project.lineage(outer) if outer else ())):
+        nested = project.images[each.nested] if each.nested else None
+        for one in (each, *((nested, *project.lineage(nested)) if nested else ())):
+            if installs(one) and one.target != image.target:
+                found.setdefault(one.target, one)
+    return tuple(found.values())
+
+
+def origin(project: Project, image: Image) -> str:
+    """The image from elsewhere that the image stands on."""
+    return (image, *project.lineage(image))[-1].parent.reference
+
+
+def inputs(project: Project, image: Image, targets: Mapping[str, Entry]) -> str:
+    """A hash of all that a resolver is asked for the image: `sha256:…`. `targets` are the entries it stands on."""
+    asked = {
+        "pip": image.pip,
+        "npm": image.npm,
+        "conda": [image.conda.channels, image.conda.dependencies, image.conda.pip] if image.conda else None,
+        "python": project.python,
+        "platforms": image.platforms,
+        "origin": origin(project, image),
+        "foundation": [
+            _digest(_entry(targets[each.target])) for each in foundation(project, image) if each.target in targets
+        ],
+    }
+    return _digest(json.dumps(asked, sort_keys=True))
+
+
+def content(entry: Entry) -> str:
+    """A hash of what the entry installs."""
+    return _digest(_entry(entry))
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def stale(project: Project, lock: Lock) -> tuple[str, ...]:
+    """Targets whose entry is missing or was made for another configuration, parents first."""
+    found: dict[str, None] = {}
+    for image in in_order(project):
+        entry = lock.targets.get(image.target)
+        good = entry is not None and entry.inputs == inputs(project, image, lock.targets)
+        if not good or any(each.target in found for each in foundation(project, image)):
+            found[image.target] = None
+    return tuple(found)
+
+
+def in_order(project: Project) -> Iterator[Image]:
+    """The images that have an entry, each after those that it stands on."""
+    done: set[str] = set()
+    waiting = [image for image in project.images.values() if installs(image)]
+    while waiting:
+        ready = [image for image in waiting if all(each.target in done for each in foundation(project, image))]
+        ready = ready or waiting[:1]
+        yield from ready
+        done |= {image.target for image in ready}
+        waiting = [image for image in waiting if image.target not in done]

@@ -1,0 +1,126 @@
+"""Two locks → what changed between them: images from elsewhere, and packages of each target."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orbiter.lock import Entry, Lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A package, or an image from elsewhere: `old` is None if it is new, `new` if it is gone.
+
+    `kind` is `pip`, `conda`, `npm`, `python`, or `image` with digests instead of versions. `files`: the version is the
+    same, its files are others.
+    """
+
+    kind: str
+    name: str
+    old: str | None
+    new: str | None
+    files: bool = False
+
+
+Difference = Mapping[str, tuple[Change, ...]]
+"""Target → what changed in it; `""` has the images from elsewhere. Only what has changes is in it."""
+
+
+def difference(old: Lock, new: Lock) -> Difference:
+    """What separates two locks, sorted by target, kind and name."""
+    found = {"": tuple(_changes("image", dict(old.images), dict(new.images)))}
+    for target in sorted({*old.targets, *new.targets}):
+        before, after = (_facts(lock.targets.get(target)) for lock in (old, new))
+        found[target] = tuple(
+            change for kind in ("python", "conda", "pip", "npm") for change in _changes(kind, before[kind], after[kind])
+        )
+    return {target: changes for target, changes in found.items() if changes}
+
+
+_Facts = dict[str, dict[str, Any]]
+
+
+def _facts(entry: Entry | None) -> _Facts:
+    """kind → name → (version, what identifies the files)."""
+    facts: _Facts = {"python": {}, "conda": {}, "pip": {}, "npm": {}}
+    if entry is None:
+        return facts
+    if entry.python:
+        facts["python"]["python"] = (entry.python, None)
+    for subdir, packages in entry.conda.items():
+        for package in packages:
+            name = package.name if len(entry.conda) == 1 else f"{package.name} ({subdir})"
+            facts["conda"][name] = (package.version, (package.build, package.sha256))
+    for each in entry.pip:
+        name = f"{each.name} ({', '.join(each.platforms)})" if each.platforms else each.name
+        facts["pip"][name] = (each.version or each.url, (each.url, dict(each.files)))
+    for path, node in entry.npm.items():
+        if path.count("node_modules/") == 1:
+            facts["npm"][path.removeprefix("node_modules/")] = (node.get("version"), node.get("integrity"))
+    return facts
+
+
+def _changes(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before != after:
+            was, now = _version(before), _version(after)
+            yield Change(kind=kind, name=name, old=was, new=now, files=was == now)
+
+
+def _version(fact: Any) -> str | None:
+    version: str | None = fact[0] if isinstance(fact, tuple) else fact
+    return version
+
+
+def as_text(found: Difference) -> str:
+    """`+ polars 1.9`, `- six 1.16`, `~ numpy 2.4.0 → 2.5.5`, under the name of each target; a number for a new one."""
+    lines = []
+    for target, changes in found.items():
+        if target and all(change.old is None for change in changes):
+            kinds = [change.kind for change in changes]
+            counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds) if kind != "python")
+            lines.append(f"{target}: new, {counted}")
+        else:
+            lines += [target or "images from elsewhere", *(f"  {_line(change)}" for change in changes)]
+    return "\n".join(lines)
+
+
+def _line(change: Change) -> str:
+    if change.old is None:
+        return f"+ {change.name} {_short(change.new)}"
+    if change.new is None:
+        return f"- {change.name} {_short(change.old)}"
+    if change.files:
+        return f"~ {change.name} {_short(change.new)} (other files)"
+    return f"~ {change.name} {_short(change.old)} → {_short(change.new)}"
+
+
+def _short(version: str | None) -> str:
+    """A version, or the first digits of a digest."""
+    text = version or ""
+    return text[:19] if text.startswith("sha256:") else text
+
+
+def as_markdown(found: Difference) -> str:
+    """Tables for release notes, one a target."""
+    lines: list[str] = []
+    for target, changes in found.items():
+        lines += [*([""] if lines else []), f"### {target or 'Images from elsewhere'}", ""]
+        lines += ["| package | from | to |", "| --- | --- | --- |"]
+        for change in changes:
+            new = f"{_short(change.new)} (other files)" if change.files else _short(change.new)
+            lines.append(f"| {change.name} | {_short(change.old) or '–'} | {new or '–'} |")
+    return "\n".join(lines)
+
+
+def as_data(found: Difference) -> dict[str, Any]:
+    """The same for programs."""
+
+    def data(change: Change) -> dict[str, Any]:
+        return {"kind": change.kind, "name": change.name, "old": change.old, "new": change.new, "files": change.files}
+
+    return {
+        "images": [data(change) for change in found.get("", ())],
+        "targets": {target: [data(change) for change in changes] for target, changes in found.items() if target},
+    }

@@ -1,0 +1,207 @@
+"""Python packages by uv: what it is told, and what becomes of its answer, a pylock.toml (PEP 751)."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orbiter.lock import PipPackage
+from orbiter.pins import machine
+
+_LEGACY = {17: "2014", 12: "2010", 5: "1"}
+"""Minor of glibc → the older name of that manylinux (PEP 600)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What packages have to run on: `python` as `3.13` or `3.13.2`, `glibc` the minor of 2.x, None for musl.
+
+    Every package has to have files for the platforms that are `required`, for the others as far as it has them.
+    """
+
+    python: str
+    platforms: tuple[str, ...]
+    required: tuple[str, ...]
+    glibc: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The answer of a resolver. `compiled` names packages without a wheel: name, version and the platforms."""
+
+    packages: tuple[PipPackage, ...]
+    newest: str | None
+    compiled: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+class Unusable(ValueError):
+    """A package that was resolved, but has no file for a platform: `name version: reason`."""
+
+
+def command(environment: Environment, *, constrained: bool, upgrade: Iterable[str] | None, offline: bool) -> list[str]:
+    """uv's arguments, in a folder with requirements.in, pyproject.toml and perhaps constraints.txt and pylock.toml.
+
+    `upgrade` names packages whose old version does not count, empty for all of them; None keeps every old version
+    that still fits.
+    """
+    words = ["pip", "compile", "--quiet", "--no-progress", "--universal", "--python-version", environment.python]
+    words += ["--format", "pylock.toml", "--no-header", "--no-annotate", "--output-file", "pylock.toml"]
+    if constrained:
+        words += ["--constraints", "constraints.txt"]
+    if upgrade is not None:
+        names = list(upgrade)
+        words += [word for name in names for word in ("--upgrade-package", name)] if names else ["--upgrade"]
+    return [*words, *["--offline"] * offline, "requirements.in"]
+
+
+def pyproject(environment: Environment) -> str:
+    """The file by which uv knows the environments that count: it takes them from nowhere else."""
+    lines = (f'  "{_marker(environment, platform)}",\n' for platform in environment.platforms)
+    return f"[tool.uv]\nenvironments = [\n{''.join(lines)}]\n"
+
+
+def _marker(environment: Environment, platform: str) -> str:
+    minor = ".".join(environment.python.split(".")[:2])
+    return (
+        f"sys_platform == 'linux' and platform_machine == '{machine(platform)}' "
+        f"and python_version == '{minor}' and implementation_name == 'cpython'"
+    )
+
+
+def constraints(packages: Iterable[PipPackage]) -> str:
+    """The versions that are there already, as a requirements file."""
+    return "".join(f"{package.name}=={package.version}\n" for package in packages if not package.url)
+
+
+def preferences(packages: Iterable[PipPackage]) -> str:
+    """Old versions as a pylock.toml, which uv keeps where they still fit."""
+    head = 'lock-version = "1.0"\ncreated-by = "uv"\n'
+    return head + "".join(
+        f'\n[[packages]]\nname = "{package.name}"\nversion = "{package.version}"\n'
+        for package in packages
+        if not package.url and not package.platforms
+    )
+
+
+def read(text: str, environment: Environment) -> Resolved:
+    """The packages of a pylock.toml with the files that fit the environment. Raises Unusable."""
+    packages, dates, compiled = [], [], []
+    for each in tomllib.loads(text).get("packages", ()):
+        platforms = tuple(platform for platform in environment.platforms if _applies(each, environment, platform))
+        if not platforms:
+            continue
+        files, lacking = _files(each, environment, platforms)
+        packages.append(
+            PipPackage(
+                name=each["name"],
+                version=each.get("version", ""),
+                files={name: f"sha256:{file['hashes']['sha256']}" for name, file in sorted(files.items())},
+                url=_address(each),
+                platforms=platforms if platforms != environment.platforms else (),
+            )
+        )
+        dates += [f"{file['upload-time']:%Y-%m-%dT%H:%M:%SZ}" for file in files.values() if "upload-time" in file]
+        if lacking:
+            compiled.append((each["name"], each.get("version", ""), lacking))
+    return Resolved(packages=tuple(packages), newest=max(dates, default=None), compiled=tuple(compiled))
+
+
+def _applies(package: Mapping[str, Any], environment: Environment, platform: str) -> bool:
+    if "marker" not in package:
+        return True
+    from packaging.markers import Marker
+
+    minor = ".".join(environment.python.split(".")[:2])
+    full = environment.python if environment.python != minor else f"{minor}.0"
+    return Marker(package["marker"]).evaluate(
+        {
+            "python_version": minor,
+            "python_full_version": full,
+            "implementation_name": "cpython",
+            "implementation_version": full,
+            "platform_python_implementation": "CPython",
+            "os_name": "posix",
+            "sys_platform": "linux",
+            "platform_system": "Linux",
+            "platform_machine": machine(platform),
+            "platform_release": "",
+            "platform_version": "",
+            "extra": "",
+        }
+    )
+
+
+def _files(
+    package: Mapping[str, Any], environment: Environment, platforms: Sequence[str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The files that fit, by name, and the platforms that need the source: it is among the files then."""
+    if "archive" in package:
+        return {package["archive"]["url"].rpartition("/")[2]: package["archive"]}, ()
+    if "wheels" not in package and "sdist" not in package:
+        return {}, ()
+    found: dict[str, Any] = {}
+    lacking = []
+    for platform in platforms:
+        fitting = dict(_wheels(package.get("wheels", ()), environment, platform))
+        found |= fitting
+        if not fitting:
+            lacking.append(platform)
+    if lacking and "sdist" in package:
+        found[_name(package["sdist"])] = package["sdist"]
+    needed = tuple(platform for platform in lacking if platform in environment.required)
+    if needed and "sdist" not in package:
+        raise Unusable(
+            f"{package['name']} {package['version']} has neither a wheel for {', '.join(needed)} "
+            f"with Python {environment.python} nor its source"
+        )
+    return found, needed
+
+
+def _wheels(wheels: Iterable[Any], environment: Environment, platform: str) -> Iterator[tuple[str, Any]]:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    fitting = _tags(environment, platform)
+    for wheel in wheels:
+        name = _name(wheel)
+        try:
+            tags = parse_wheel_filename(name)[3]
+        except InvalidWheelFilename:
+            continue
+        if any(str(tag) in fitting for tag in tags):
+            yield name, wheel
+
+
+def _tags(environment: Environment, platform: str) -> frozenset[str]:
+    from packaging.tags import compatible_tags, cpython_tags
+
+    python = tuple(int(part) for part in environment.python.split(".")[:2])
+    interpreter = "cp" + "".join(map(str, python))
+    names = list(_platform_tags(environment, machine(platform)))
+    own = cpython_tags(python_version=python, abis=[interpreter], platforms=names)
+    return frozenset(map(str, (*own, *compatible_tags(python, interpreter, names))))
+
+
+def _platform_tags(environment: Environment, machine: str) -> Iterator[str]:
+    if environment.glibc is None:
+        # Every Alpine that is still maintained has musl 1.2.
+        yield from (f"musllinux_1_{minor}_{machine}" for minor in (2, 1, 0))
+    else:
+        for minor in range(environment.glibc, 4, -1):
+            yield f"manylinux_2_{minor}_{machine}"
+            if minor in _LEGACY:
+                yield f"manylinux{_LEGACY[minor]}_{machine}"
+    yield f"linux_{machine}"
+
+
+def _address(package: Mapping[str, Any]) -> str | None:
+    if "archive" in package:
+        return str(package["archive"]["url"])
+    if "vcs" in package:
+        vcs = package["vcs"]
+        inside = f"#subdirectory={vcs['subdirectory']}" if "subdirectory" in vcs else ""
+        return f"{vcs['type']}+{vcs['url']}@{vcs['commit-id']}{inside}"
+    return None
+
+
+def _name(file: Mapping[str, Any]) -> str:
+    return str(file.get("name") or file["url"].rpartition("/")[2])
