@@ -107,7 +107,7 @@ def yaml_entry(value: str, indent: str) -> str:
     if (
         len(lines) == 1
         or not lines[0].strip()
-        or lines[0][0] == " "
+        or lines[0][0] in " \t"
         or not lines[-1].strip()
         or _UNWRITTEN.search(value)
     ):

@@ -40,7 +40,7 @@ def shown(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without the users, passwords and tokens in its addresses."""
-    text = re.sub(r"(?<=//)(?!git@)[^/@\s]+@", "…@", text)
+    text = re.sub(r"(?<=//)(?!git@)[^/\s]+@", "…@", text)
     return re.sub(r"(?<=/t/)[^/\s]+(?=/)", "…", text)  # https://docs.anaconda.com/psm-cloud/tokens/
 
 

@@ -69,7 +69,9 @@ def pipfile(path: str | None, lock: str | None, files: Mapping[str, str]) -> Pro
         others = len(set(locked) - {_normalized(name) for section in data.values() for name in _mapping(section)})
         if others:
             reason = "packages that only others need are not named"
-            reader.remarks.append(left_out(lock, 0, f"the versions of {others} packages", reason))
+            reader.remarks.append(
+                left_out(lock, 0, f"the version{'s' * (others > 1)} of {others} package{'s' * (others > 1)}", reason)
+            )
     if "source" in data and path:
         for source in data["source"] if isinstance(data["source"], list) else ():
             url = str(_mapping(source).get("url", ""))

@@ -36,13 +36,14 @@ def read(path: str, files: Mapping[str, str]) -> Carried:
     return Carried(tuple(reader.entries), tuple(reader.remarks))
 
 
-def references(path: str, text: str) -> Iterator[str]:
-    """The files of the repository that a requirements file (or the pip section of an environment.yml) names."""
-    for line in text.splitlines():
-        found = _INCLUDE.fullmatch(_COMMENT.sub("", line.strip().removeprefix("-").strip(" \"'")).strip(" \"'"))
-        found = found or _INCLUDE.fullmatch(_COMMENT.sub("", line).strip(" \"'"))
-        if found and (target := _target(path, found[1])):
-            yield target
+def references(path: str, text: str) -> tuple[str, ...]:
+    """The files that a requirements file, or the pip section of an environment.yml, names."""
+    if not path.endswith((".txt", ".in", ".pip", ".yml", ".yaml")):
+        return ()
+    lines = (re.sub(r"^\s*- +|[\"']", "", line) for line in text.splitlines())
+    found = (_INCLUDE.fullmatch(_COMMENT.sub("", line).strip()) for line in lines)
+    places = (_target(path, include[1]) for include in found if include)
+    return tuple(place for place in places if place)
 
 
 class Reader:
@@ -92,7 +93,7 @@ class Reader:
         if place in self._open:
             return
         if place is None or place not in self.files:
-            reason = "not a file of the repository" if place is None else f"{place} cannot be read as text"
+            reason = "not a file of the repository" if place is None else f"there is no {place}"
             self.remarks.append(left_out(path, number, text, reason))
         elif len(self._open) < 20:
             self.file(place)
@@ -123,7 +124,10 @@ class Reader:
         except packages.BadPackage as problem:
             self.remarks.append(Remark(file=path, line=number, text=f"left out: {problem}"))
             return False
-        self.entries += (Entry(text=spec, comment=comment) for spec in specs)
+        if len(specs) > 1:  # Orbiter's lists take several names in an entry, pip's files do not
+            self.remarks.append(left_out(path, number, text, "write one requirement a line"))
+            return False
+        self.entries.append(Entry(text=specs[0], comment=comment))
         return True
 
 

@@ -49,6 +49,8 @@ def post_build(path: str, text: str, entries: Iterable[str], builder: Package) -
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     if not text.strip():
         return Script()
+    if has_secret(text):
+        return Script(remarks=(left_out(path, 0, "the whole file", "it has an address with a password or token"),))
     commands = _commands(text)
     remarks: list[Remark] = []
     if commands is None:
@@ -60,9 +62,6 @@ def post_build(path: str, text: str, entries: Iterable[str], builder: Package) -
         text = "\n".join(line for _, line in kept)
         if kept and not re.search(r"^\s*set\s+-[a-z]*e|^#!.*\s-[a-z]*e", "\n".join(line for _, line in commands)):
             remarks.append(Remark(file=path, line=1, text="stops at the first error here, as with 'set -e'"))
-    if has_secret(text):
-        remarks.append(left_out(path, 0, "the whole file", "it has an address with a password or token in it"))
-        return Script(remarks=tuple(remarks))
     return Script(lines=lines, env=_variables(text, builder), uses=tuple(dict.fromkeys(used)), remarks=tuple(remarks))
 
 
