@@ -1,5 +1,6 @@
 """`orbiter init`: a first configuration, new or from a Binder repository."""
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -168,8 +169,8 @@ def _report(written: Sequence[Path], remarks: Sequence["Remark"], form: str) -> 
     if remarks:
         console.say(f"{len(remarks)} remark{'s' * (len(remarks) > 1)}; the file has them at its top")
     config = written[0]
-    inside = f"cd {config.parent} && " if config.parent != Path() else ""
-    name = "" if config.name in ("orbiter.yaml", "orbiter.yml") else f" -f {config.name}"
+    inside = f"cd {shlex.quote(str(config.parent))} && " if config.parent != Path() else ""
+    name = "" if config.name in ("orbiter.yaml", "orbiter.yml") else f" -f {shlex.quote(config.name)}"
     console.say("Next: read it, then")
     for command, does in (
         ("plan", "what will be built"),

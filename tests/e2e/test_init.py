@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_has_the_packages_and_the_python_of_the_repository(image: str, engine: M
 
 
 def test_a_cell_runs(image: str, engine: Mapping[str, str]) -> None:
-    script = "cat > cell.ipynb && jupyter nbconvert --to notebook --execute --stdout cell.ipynb 2> /dev/null"  # jupyterlab brings nbconvert
+    script = "cat > cell.ipynb && jupyter nbconvert --to notebook --execute --stdout cell.ipynb"
     cell = (
         '{"cells": [{"cell_type": "code", "id": "a", "metadata": {}, "execution_count": null, "outputs": [],'
         ' "source": "import six; print(six.__version__ + \\"!\\")"}], "metadata": {"kernelspec": {"name": "python3",'
