@@ -200,6 +200,9 @@ class _Conversion:
             entries.insert(
                 0, Entry(text=f"python={self._default_python(self._conda or self.paths.get('runtime.txt'))}")
             )
+        for entry in entries:
+            if entry.text and environment.name(entry.text) == "python":
+                self.remarks += system.too_old(self._conda or "runtime.txt", entry.text)
         if pip and "pip" not in names:
             entries.append(Entry(text="pip"))
         present = names | {canonicalize_name(_name(entry.text)) for entry in pip if entry.text}
@@ -252,6 +255,7 @@ class _Conversion:
         version = version or fitting
         if not version:
             version = self._default_python(self.paths.get("runtime.txt") or self.paths.get("requirements.txt"))
+        self.remarks += system.too_old(self.paths.get("runtime.txt") or next(iter(self.paths)), version)
         present: set[str] = {canonicalize_name(_name(entry.text)) for entry in entries if entry.text}
         python = Entry(text=version, comment=system.lifetime(version))
         return _with(_missing(_JUPYTER, present), entries, _BINDER), python

@@ -58,6 +58,15 @@ def runtime(path: str, text: str) -> Runtime:
     return Runtime(language=language, version=version, date=date, remarks=tuple(remarks))
 
 
+def too_old(path: str, spec: str) -> tuple[Remark, ...]:
+    """A remark about a Python (`3.6`, `python=2.7`) that JupyterLab 4 does not run on; Binder has a second one then."""
+    found = re.search(r"(\d+)\.(\d+)", spec)
+    if not found or (int(found[1]), int(found[2])) >= (3, 8):
+        return ()
+    text = f"JupyterLab 4 needs Python 3.8; Binder has a second Python beside {found[0]}, the image has not: raise it"
+    return (Remark(file=path, line=0, text=text),)
+
+
 def lifetime(version: str) -> str | None:
     """Until when a version of Python is mended, as a comment."""
     ends = _ENDS.get(".".join(version.split(".")[:2]))
