@@ -255,7 +255,7 @@ class _Conversion:
         version = version or fitting
         if not version:
             version = self._default_python(self.paths.get("runtime.txt") or self.paths.get("requirements.txt"))
-        self.remarks += system.too_old(self.paths.get("runtime.txt") or next(iter(self.paths)), version)
+        self.remarks += system.too_old(self.paths.get("runtime.txt") or next(iter(self.paths.values())), version)
         present: set[str] = {canonicalize_name(_name(entry.text)) for entry in entries if entry.text}
         python = Entry(text=version, comment=system.lifetime(version))
         return _with(_missing(_JUPYTER, present), entries, _BINDER), python
