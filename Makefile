@@ -29,7 +29,7 @@ check: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/cases tests/property
+	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/cases tests/binder tests/property
 
 test: check
 	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadfile tests/contract tests/packaging tests/e2e

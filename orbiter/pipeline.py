@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,15 @@ from orbiter.resolve import resolve
 from orbiter.source import Document
 
 if TYPE_CHECKING:
+    from orbiter.convert import Remark
     from orbiter.locking.update import Problem, Tools, Updated, Wish
+    from orbiter.starter import Settings
 
 NAMES = ("orbiter.yaml", "orbiter.yml", "invoke.yaml")
 """The names of a configuration, in the order in which they are looked for."""
+
+SCHEMA_FILE = "orbiter.schema.json"
+"""The name of a schema that lies beside a configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +168,68 @@ def _outgrown(project: Project, document: Document, lock: Lock) -> Iterator[Find
             hint="run 'orbiter lock'",
             severity="warning",
         )
+
+
+def first_place(file: str | None, folder: str | None) -> Path:
+    """Where a first configuration is written. Raises UsageError if one is there, or for two places."""
+    if file is not None and folder is not None:
+        raise UsageError("-f FILE ($ORBITER_FILE) and DIR both say where the configuration is to be; give one")
+    config = Path(file) if file is not None else Path(folder or "") / NAMES[0]
+    if config.parent.exists() and not config.parent.is_dir():
+        raise UsageError(f"{config.parent}: is a file, not a folder")
+    names = (config.name,) if file is not None else NAMES
+    for place in (config.parent / name for name in names):
+        if os.path.lexists(place):
+            raise UsageError(
+                f"{place}: is there already, and is not written over; move it away, or name another folder"
+            )
+    return config
+
+
+def first_configuration(
+    settings: "Settings", config: Path, repository: Path | None
+) -> tuple[str, tuple["Remark", ...]]:
+    """The text of a first configuration, checked, and remarks about the repository that it comes from."""
+    from orbiter import convert, starter
+    from orbiter.render import configuration
+    from orbiter.repository import read
+
+    remarks: tuple[Remark, ...] = ()
+    if repository is None:
+        first = starter.new(settings)
+    else:
+        first, remarks = convert.convert(read(repository, config.parent), settings)
+    text = configuration(first, resources.templates())
+    document = source.load(text.encode(), str(config))
+    rules = schema.parse(resources.schema(), {})
+    findings = schema.check(document, rules)
+    if findings:
+        raise ConfigError(findings)
+    resolve(document, builders.with_own(schema.builders(rules)))
+    return text, remarks
+
+
+def write_first(config: Path, text: str, *, with_schema: bool) -> tuple[Path, ...]:
+    """Writes a first configuration, and the schema beside it if that is wanted; returns what was written."""
+    files = {config: text}
+    if with_schema:
+        files[config.parent / SCHEMA_FILE] = resources.schema()
+    written: list[Path] = []
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            with path.open("x", encoding="utf-8", newline="") as file:
+                written.append(path)
+                file.write(content)
+    except BaseException as error:
+        # Half a file would be in the way of the next attempt.
+        for path in written:
+            with suppress(OSError):
+                path.unlink()
+        if isinstance(error, OSError):
+            raise UsageError(f"{error.filename or config}: cannot be written: {error.strerror}") from error
+        raise
+    return tuple(written)
 
 
 def _load(config: Path) -> Document:

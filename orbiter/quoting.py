@@ -9,6 +9,9 @@ Value = str | bool | int | Sequence["Value"] | Mapping[str, "Value"]
 
 # https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md#template-expressions: no \b, no \f.
 _HCL_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# What a block of YAML cannot show, or its readers disagree about.
+_UNWRITTEN = re.compile("[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BLOCK_WORD = re.compile(r"[!-\"$-~][!-~]*(?<!:)")
 _HCL_SPECIAL = re.compile(r'["\\\x00-\x1f\x7f\ufeff\u2028\u2029]|\$(?=\$*\{)|%(?=%*\{)')
 
 
@@ -93,6 +96,25 @@ def yaml(value: str) -> str:
     )
 
 
+def yaml_entry(value: str, indent: str) -> str:
+    """The entry of a block list at `indent`: one line without quotes, several as a literal block, where YAML can."""
+    lines = value.split("\n")
+    words = value.split(" ")
+    # In a block list, brackets, quotes and commas mean themselves; `: ` and ` #` do not.
+    if len(words) > 1 and all(map(_BLOCK_WORD.fullmatch, words)) and re.match(r"[A-Za-z_/]", value):
+        return value
+    # The first line tells the indentation; blank lines at the ends, which a block would drop, are escaped.
+    if (
+        len(lines) == 1
+        or not lines[0].strip()
+        or lines[0][0] in " \t"
+        or not lines[-1].strip()
+        or _UNWRITTEN.search(value)
+    ):
+        return yaml(value)
+    return "\n".join(("|-", *(f"{indent}  {line}" if line else "" for line in lines)))
+
+
 def _escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
@@ -103,8 +125,8 @@ def json_file(data: Mapping[str, Value], first: str) -> str:
 
 
 def comment(text: object) -> str:
-    """Text in a comment: without line breaks."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(text))
+    """Text in a comment: without line breaks, and without what no YAML file may have."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]+", " ", str(text))
 
 
 def _one_line(value: str) -> None:

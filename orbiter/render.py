@@ -10,6 +10,7 @@ from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
 from orbiter.model import MARK, BuildPlan, Context, FileSet, Mirrors, Target, is_marked
 from orbiter.plan import INDEXES
+from orbiter.starter import Starter
 
 BAKE_FILE = "docker-bake.hcl"
 
@@ -35,6 +36,12 @@ def render(plan: BuildPlan, templates: Mapping[str, str], compiled: BytecodeCach
         return dict(_files(plan, environment, templates))
     except (JinjaError, TypeError, ValueError) as error:
         raise TemplateError(_explain(error)) from error
+
+
+def configuration(starter: Starter, templates: Mapping[str, str], compiled: BytecodeCache | None = None) -> str:
+    """The text of a first configuration. `templates` are Orbiter's own."""
+    template = _environment(templates, compiled).get_template(f"init/orbiter.yaml{_SUFFIX}")
+    return template.render(starter=starter).rstrip("\n") + "\n"
 
 
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -80,6 +87,7 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         "json_file": quoting.json_file,
         "shell": quoting.shell,
         "yaml": quoting.yaml,
+        "yaml_entry": quoting.yaml_entry,
     }
     return environment
 

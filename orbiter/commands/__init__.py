@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Describe": ("validate", "compile", "lock", "schema"),
+    "Describe": ("init", "validate", "compile", "lock", "schema"),
     "Build": ("plan", "build", "test"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
