@@ -92,7 +92,7 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "6e7e8320a740f7c5")
+  labels      = labels("debian-r", "r_core on debian-core", "be96b99dd4055169")
   platforms   = platforms([])
   cache-from  = cache_from("debian-r")
   cache-to    = cache_to("debian-r")
