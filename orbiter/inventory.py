@@ -1,6 +1,7 @@
 """What the engine and registries have, asked of Docker; and the removal of what may go."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,9 @@ from orbiter.engine import Engine
 from orbiter.errors import EngineError
 from orbiter.images import LocalImage, Published
 from orbiter.removal import Container, Doomed
+
+_GONE = re.compile(r"No such|NotFound|not found")
+"""How Docker says that something went away since it was listed: another command removes things, too."""
 
 _AT_ONCE = 8
 _ATTEMPTS = 3
@@ -23,8 +27,7 @@ def local_images(engine: Engine, *filters: str, histories: bool = False) -> tupl
         try:
             return _local_images(engine, filters, histories=histories)
         except EngineError as error:
-            # An image went away between two questions.
-            if "No such image" not in str(error) or attempt == _ATTEMPTS - 1:
+            if not _GONE.search(str(error)) or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
 
@@ -58,7 +61,7 @@ def _containers(engine: Engine, identities: Sequence[str]) -> Iterator[Container
     try:
         told = engine.ask("container", "inspect", *identities)
     except EngineError as error:
-        if "No such container" not in str(error):
+        if not _GONE.search(str(error)):
             raise
         # One went away: ask for each alone, and leave out those that are gone.
         if len(identities) > 1:
@@ -105,7 +108,7 @@ def _remove(engine: Engine, each: Doomed) -> Iterator[str]:
         else:
             yield f"{each.name}: is another image by now, so it stays"
     except EngineError as error:
-        if "No such" not in str(error):
+        if not _GONE.search(str(error)):
             yield f"{each.name}: {error}"
 
 
