@@ -7,7 +7,7 @@ import click
 from orbiter.commands import console, options
 from orbiter.errors import CheckFailed
 
-COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+COLOURS = {"warning": "yellow", "problem": "red"}
 
 
 @click.command(
@@ -30,7 +30,7 @@ def doctor(file: str | None, form: str) -> None:
         console.print_json(diagnosis.as_data(verdicts))
     else:
         for level, line in diagnosis.as_text(verdicts):
-            console.show(line, COLOURS[level])
+            console.show(line, COLOURS.get(level))
     counted = diagnosis.counted(verdicts)
     if any(verdict.level == "problem" for verdict in verdicts):
         raise CheckFailed(counted)
