@@ -6,6 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from orbiter.model import BuildPlan, Start, Target
+from orbiter.tables import columns
 
 PORT = 8888
 
@@ -207,9 +208,7 @@ except CellExecutionError as error:
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
     """A table, and under it what failed with what was printed."""
-    table = _cells(outcomes)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
+    lines = columns(_cells(outcomes))
     for outcome in outcomes:
         if outcome.problem:
             lines += ["", f"{outcome.target}: {outcome.check} failed", *_indented(outcome.problem)]

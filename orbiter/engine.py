@@ -64,8 +64,8 @@ class Engine(Protocol):
     def remove(self, container: str) -> None:
         """Ends the container and removes it."""
 
-    def ask(self, *arguments: str) -> str:
-        """What `docker ARGUMENTS` prints. A failure is an EngineError with the engine's own words."""
+    def ask(self, *arguments: str, timeout: float | None = None) -> str:
+        """What `docker ARGUMENTS` prints. A failure, or no answer in `timeout` seconds, is an EngineError."""
 
     def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
         """Runs `docker ARGUMENTS` on this terminal, and returns its status. An interrupt reaches Docker first."""
@@ -236,8 +236,11 @@ class Buildx:
     def remove(self, container: str) -> None:
         self._capture(["docker", "rm", "--force", "--volumes", container])
 
-    def ask(self, *arguments: str) -> str:
-        done = self._capture(["docker", *arguments])
+    def ask(self, *arguments: str, timeout: float | None = None) -> str:
+        try:
+            done = self._capture(["docker", *arguments], timeout=timeout)
+        except subprocess.TimeoutExpired as over:
+            raise EngineError(f"docker {' '.join(arguments[:2])}: no answer within {timeout:.0f} s") from over
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()
             if _SILENT.search(said):
@@ -249,10 +252,11 @@ class Buildx:
         return self._run(["docker", *arguments], Path(), variables or {})
 
     def _capture(
-        self, command: Sequence[str], variables: Mapping[str, str] | None = None
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> "subprocess.CompletedProcess[bytes]":
+        environment = {**os.environ, **(variables or {})}
         try:
-            return subprocess.run(command, env={**os.environ, **(variables or {})}, capture_output=True, check=False)
+            return subprocess.run(command, env=environment, capture_output=True, timeout=timeout, check=False)
         except OSError as error:
             raise EngineError(_NO_DOCKER) from error
 

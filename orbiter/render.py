@@ -6,6 +6,7 @@ from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, 
 from jinja2 import TemplateError as JinjaError
 
 from orbiter import quoting
+from orbiter.content import hashes
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
 from orbiter.model import MARK, BuildPlan, Context, FileSet, Mirrors, Target, is_marked
@@ -33,7 +34,8 @@ def render(plan: BuildPlan, templates: Mapping[str, str], compiled: BytecodeCach
     """
     environment = _environment(templates, compiled)
     try:
-        return dict(_files(plan, environment, templates))
+        files = dict(_files(plan, environment, templates))
+        return files | {BAKE_FILE: _bake_file(plan, environment, hashes(plan, files))}
     except (JinjaError, TypeError, ValueError) as error:
         raise TemplateError(_explain(error)) from error
 
@@ -45,6 +47,7 @@ def configuration(starter: Starter, templates: Mapping[str, str], compiled: Byte
 
 
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """All but the bake file, which has hashes of these."""
     project = plan.project
     used = {target.image.builder for target in plan.targets}
     contexts = {builder: _of_builder(builder, environment, templates) for builder in used}
@@ -63,8 +66,11 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
             project=project, addresses=_index_variables(project.mirrors)
         )
         yield INDEXES, _ended(text, "mirrors.env")
-    text = environment.get_template(f"{BAKE_FILE}{_SUFFIX}").render(project=project, plan=plan)
-    yield BAKE_FILE, _ended(text, BAKE_FILE)
+
+
+def _bake_file(plan: BuildPlan, environment: Environment, contents: Mapping[str, str]) -> str:
+    template = environment.get_template(f"{BAKE_FILE}{_SUFFIX}")
+    return _ended(template.render(project=plan.project, plan=plan, contents=contents), BAKE_FILE)
 
 
 def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:

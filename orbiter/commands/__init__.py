@@ -5,6 +5,8 @@ from collections.abc import Mapping
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "schema"),
     "Build": ("plan", "build", "test"),
+    "Tidy": ("images", "clean", "docker-rmi", "docker-clean", "docker-prune"),
+    "Help": ("doctor",),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 def say(text: str, colour: str | None = None) -> None:
     """Talk, on stderr."""
-    if colour and sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        text = click.style(text, fg=colour)
-    click.echo(text, err=True)
+    click.echo(_coloured(text, colour, sys.stderr), err=True)
+
+
+def show(text: str, colour: str | None = None) -> None:
+    """A line of a result, on stdout."""
+    click.echo(_coloured(text, colour, sys.stdout))
+
+
+def _coloured(text: str, colour: str | None, stream: TextIO) -> str:
+    return click.style(text, fg=colour) if colour and stream.isatty() and "NO_COLOR" not in os.environ else text
 
 
 def print_json(data: Any) -> None:

@@ -51,6 +51,16 @@ def selection(command: Command) -> Command:
     return command
 
 
+def consent(command: Command) -> Command:
+    """`--dry-run` and `--yes`, for commands that remove something: parameters `dry_run` and `yes`."""
+    for decorate in (
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option("--dry-run", is_flag=True, help="Only show what would be removed."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def given(file: str | None) -> str | None:
     """The file of `-f` after the command, else of the one before it."""
     return file or click.get_current_context().find_root().params.get("file")

@@ -19,6 +19,8 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
+INDEPENDENT = ("init", "schema", "clean", "docker-clean", "docker-prune", "doctor")
+"""Commands that do without a valid configuration."""
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
     assert "exclude each other" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("init", "schema")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in INDEPENDENT])
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)

@@ -87,3 +87,9 @@ def test_docker_that_cannot_run(docker: Path, monkeypatch: pytest.MonkeyPatch) -
     (docker / "bin/docker").write_bytes(b"\x7fELF no program")
     with pytest.raises(EngineError, match="cannot run docker: "):
         Buildx().bake(docker, ["default"], BakeOptions())
+
+
+def test_a_question_without_an_answer_ends(docker: Path) -> None:
+    (docker / "bin/docker").write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(EngineError, match="docker buildx inspect: no answer within 0 s"):
+        Buildx().ask("buildx", "inspect", "far", timeout=0.2)

@@ -58,7 +58,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description]
+  params = [target, description, content]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -66,6 +66,7 @@ function "labels" {
     "org.opencontainers.image.authors"     = "The maintainers"
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
+    "orbiter.content"                      = content
   }
 }
 
@@ -104,7 +105,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt"), {
+  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9e259d14cbc5826d"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -135,7 +136,7 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt"), {
+  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "66014b752526309e"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
     "field"                           = "100 % $${biology} %%{x}"
   })
@@ -165,7 +166,7 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build"), {
+  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "1a2bd04795b7b917"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64"])
@@ -180,7 +181,7 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = merge(labels("conda-core", "micromamba_core on debian-core"), {
+  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "88b577da3e061235"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -209,7 +210,7 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build"), {
+  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "c8fc136f34a41247"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
