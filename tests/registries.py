@@ -1,5 +1,6 @@
 """Stand-ins that a test can make fail: a proxy before a real registry, and the web interfaces of three hubs."""
 
+import base64
 import http.client
 import json
 import re
@@ -172,3 +173,48 @@ def before(registry: str) -> Iterator[Server]:
     """A proxy before a real registry, which Docker takes for the registry itself."""
     with serving(type("Before", (Forward,), {"upstream": registry})) as server:
         yield server
+
+
+USER, PASSWORD, KEY, TOKEN = "somebody", "s3cret/of=nobody+else", "k3y-of-quay", "t0ken.of.the.hub"
+
+
+class Hubs(Handler):
+    """What Docker Hub, Quay and Harbor answer to those who change the README of the repository `course/lab`."""
+
+    def answer(self, request: Request) -> int:
+        status, answer = self.decide(request)
+        body = b"" if answer is None else json.dumps(answer).encode()
+        self.reply(status, {"Content-Type": "application/json"}, body)
+        return status
+
+    def decide(self, request: Request) -> tuple[int, Any]:
+        if request.headers.get("content-type") != "application/json":
+            return 415, None
+        asked, may = f"{request.method} {request.path}", request.headers.get("authorization")
+        match asked.split("/course", 1)[0]:
+            case "POST /v2/auth/token":
+                if request.json() != {"identifier": USER, "secret": PASSWORD}:
+                    return 401, {"detail": "Incorrect authentication credentials"}
+                return 200, {"access_token": TOKEN}
+            case "PATCH /v2/repositories":
+                if may != f"Bearer {TOKEN}":
+                    return 401, {"detail": f"bad token {may}"}
+                if request.path != "/v2/repositories/course/lab/":
+                    return 404, {"message": "object not found", "errinfo": {}}
+                if len(request.json()["full_description"].encode()) > 25_000:
+                    return 400, {"message": "full_description: Exceeded max number of characters"}
+                return 200, {"user": "course", "name": "lab", **request.json()}
+            case "PUT /api/v1/repository":
+                if may != f"Bearer {KEY}":
+                    return 401, {"error_message": f"Invalid bearer token format: {may}", "error_type": "invalid_token"}
+                if request.path != "/api/v1/repository/course/lab":
+                    return 404, {"detail": "Not Found", "error_message": "Not Found", "status": 404}
+                return 200, {"success": True}
+            case "PUT /api/v2.0/projects":
+                pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+                if may != f"Basic {pair}":
+                    return 401, {"errors": [{"code": "UNAUTHORIZED", "message": f"unauthorized: {may}"}]}
+                if request.path != "/api/v2.0/projects/course/repositories/lab":
+                    return 404, {"errors": [{"code": "NOT_FOUND", "message": "repository course/other not found"}]}
+                return 200, None
+        return 404, {"detail": f"no such address: {asked}"}

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("validate", "compile", "schema"),
     "Build": ("plan", "build", "test"),
-    "Publish": ("docker-push",),
+    "Publish": ("docker-push", "docker-pushrm"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 
-ALIASES: Mapping[str, str] = {"push": "docker-push"}
+ALIASES: Mapping[str, str] = {"push": "docker-push", "pushrm": "docker-pushrm"}
 """Further names of commands, which the original tool or Docker have: they work, and help does not list them."""
