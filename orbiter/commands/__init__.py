@@ -5,7 +5,7 @@ from collections.abc import Mapping
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("validate", "compile", "schema"),
     "Build": ("plan", "build", "test"),
-    "Publish": ("docker-push", "docker-pushrm"),
+    "Publish": ("docker-push", "docker-pushrm", "readme"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 
