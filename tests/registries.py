@@ -26,12 +26,16 @@ ERRORS = {
 
 @dataclass(kw_only=True)
 class Fault:
-    """An answer instead of the real one: a status, or `drop` or `hang`, for the next `times` requests that match."""
+    """An answer instead of the real one: a status, or `drop` or `hang`, for the next `times` requests that match.
+
+    `one`: only for the path that is the first to match.
+    """
 
     kind: int | str
     times: int = 1_000_000
     method: str = ".*"
     path: str = ".*"
+    one: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, method: str, path: str) -> bool:
@@ -67,6 +71,7 @@ class Server(ThreadingHTTPServer):
             found = next((fault for fault in self.faults if fault.matches(method, path)), None)
             if found:
                 found.times -= 1
+                found.path = re.escape(path) if found.one else found.path
             return found
 
     def handle_error(self, request: Any, client_address: Any) -> None:

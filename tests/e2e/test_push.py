@@ -1,8 +1,11 @@
 """`orbiter docker-push` to a real registry, which a proxy makes refuse, break and drop connections."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
 import urllib.request
 import uuid
 from collections import Counter
@@ -19,10 +22,11 @@ pytestmark = pytest.mark.engine
 
 IMAGES = ("debian-core", "debian-sleep", "debian-longer")
 TAGS = ("debian-core-1", "debian-sleep-1", "sleepy", "debian-longer-1")
+DEPLOY = {"builder": "pip_deploy", "postbuild": ["date > /built"]}
 FAMILY = {
     "core": {"image": "debian:trixie-slim", "builder": "pip_core"},
-    "sleep": {"image": "core", "builder": "pip_deploy", "cmd": ["sleep", "60"], "tags": ["sleepy"]},
-    "longer": {"image": "sleep", "builder": "pip_deploy", "cmd": ["sleep", "90"], "postbuild": ["date > /since"]},
+    "sleep": {**DEPLOY, "image": "core", "cmd": ["sleep", "60"], "tags": ["sleepy"]},
+    "longer": {**DEPLOY, "image": "sleep", "cmd": ["sleep", "90"]},
 }
 
 
@@ -134,8 +138,8 @@ def test_dry_run_sends_nothing(project: Path, registry: Server, engine: Mapping[
 def test_what_passes_is_tried_again(
     project: Path, registry: Server, engine: Mapping[str, str], kind: int | str, place: str
 ) -> None:
-    # dockerd itself asks five times for each of the layers before it gives up for a 429.
-    registry.faults = [Fault(kind=kind, path=place, times=30 if kind == 429 else 3)]
+    # dockerd itself asks up to six times before it gives up for a 429, twice for others.
+    registry.faults = [Fault(kind=kind, method="HEAD", path=place, one=True, times=8 if kind == 429 else 3)]
     status, rows, said = push(project, engine, "debian-core")
     assert status == 0, said
     assert rows[0]["attempts"] > 1
@@ -221,3 +225,16 @@ def test_nested_build_is_no_image_to_push(tmp_path: Path, engine: Mapping[str, s
     done = run_orbiter(tmp_path, engine, "push", "debian-base-build")
     assert (done.returncode, done.stdout) == (2, "")
     assert "a nested build is not published" in done.stderr
+
+
+def test_interrupt_ends_it(project: Path, registry: Server, engine: Mapping[str, str]) -> None:
+    registry.faults = [Fault(kind=500)]
+    command = [sys.executable, "-m", "orbiter", "push"]
+    with subprocess.Popen(command, cwd=project, env=engine, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stderr is not None
+        said = b""
+        while b"again in 2 s" not in said:
+            said += process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+        assert process.stderr.read().endswith(b"interrupted\n")
