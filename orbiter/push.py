@@ -108,6 +108,15 @@ _FINAL = re.compile(
 )
 
 
+def advice(said: str, reference: str) -> str:
+    """The way out, as a line to add, where Docker's words are about rights."""
+    if not re.search(r"\b40[13] [A-Z]|denied|unauthorized|authentication required|no basic auth", said):
+        return ""
+    first, slash, _ = reference.partition("/")
+    host = f" {first}" if slash and (first == "localhost" or any(mark in first for mark in ".:")) else ""
+    return f"\n'docker login{host}' as somebody who may push there"
+
+
 def redact(said: str) -> str:
     """What Docker said without names and passwords in addresses, and without their queries: these may be signed."""
     return re.sub(r"(https?://[^\s\"'?]*)\?[^\s\"']*", r"\1?…", re.sub(r"(https?://)[^\s/@\"']+@", r"\1", said))

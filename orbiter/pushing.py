@@ -115,7 +115,7 @@ def _push_tag(
         digest=image.digest,
         result="failed",
         attempts=attempt,
-        problem=problem,
+        problem=problem + push.advice(problem, reference),
     )
 
 

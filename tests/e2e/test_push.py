@@ -166,6 +166,7 @@ def test_what_does_not_pass_is_not_tried_again(
     assert [row["result"] for row in rows] == ["failed", *["not tried"] * 3]
     assert rows[0]["attempts"] == 1
     assert words in rows[0]["problem"]
+    assert ("'docker login 127.0.0.1:" in rows[0]["problem"]) is (fault.kind != 404)
     assert said.endswith(f"orbiter: 4 of 4 tags were not pushed to {repository(project)}\n")
 
 

@@ -75,6 +75,14 @@ def test_what_may_pass_is_not_final(said: str) -> None:
     assert not push.is_final(said)
 
 
+def test_who_has_no_right_hears_of_the_login() -> None:
+    assert push.advice("x: 401 Unauthorized", "h.org:5/a/b:1") == (
+        "\n'docker login h.org:5' as somebody who may push there"
+    )
+    assert push.advice("denied: no", "a/b:1") == "\n'docker login' as somebody who may push there"
+    assert push.advice("500 Internal Server Error", "a/b:1") == ""
+
+
 def test_names_and_signatures_in_addresses_are_not_said() -> None:
     said = 'Put "https://me:secret@s3.example.org/b/1?X-Amz-Signature=abc&x=1": EOF, http://r/v2/x?_state=s'
     assert push.redact(said) == 'Put "https://s3.example.org/b/1?…": EOF, http://r/v2/x?…'
