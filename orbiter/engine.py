@@ -251,6 +251,29 @@ class Buildx:
     def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
         return self._run(["docker", *arguments], Path(), variables or {})
 
+    def credential(self, helper: str, server: str) -> tuple[str, str] | None:
+        """User and secret that the program `docker-credential-HELPER` knows of a server; neither is ever printed.
+
+        The protocol: https://github.com/docker/docker-credential-helpers. Raises EngineError if it does not answer.
+        """
+        program = f"docker-credential-{helper}"
+        try:
+            done = subprocess.run([program, "get"], input=server.encode(), capture_output=True, timeout=60, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EngineError(
+                f"{program}, which Docker's config.json names, cannot be run or does not answer"
+            ) from error
+        if done.returncode != 0:
+            # What it printed is not repeated: nobody knows what is in there.
+            if b"not found" in done.stdout + done.stderr:
+                return None
+            raise EngineError(f"{program} ended with {done.returncode}; is the key store locked?")
+        try:
+            answer = json.loads(done.stdout)
+            return str(answer["Username"]), str(answer["Secret"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EngineError(f"{program} answered something else than a user and a secret") from error
+
     def _capture(
         self, command: Sequence[str], variables: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> "subprocess.CompletedProcess[bytes]":

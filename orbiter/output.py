@@ -138,18 +138,35 @@ def write(changes: Changes, root: Path) -> None:
         raise
 
 
-def replace(path: Path, text: str) -> None:
-    """Writes one file, whole or not at all, with the mode that it had. Raises UsageError."""
+def replace(path: Path, data: bytes) -> None:
+    """Writes one file that is not Orbiter's alone, whole or not at all; it keeps its mode, and a link stays a link.
+
+    Raises UsageError.
+    """
     staged: list[tuple[str, str]] = []
+    with _explained(str(path)):
+        place = os.path.realpath(path)
     try:
-        _stage(str(path.absolute()), text.encode(), staged, [])
-        with _explained(str(path)):
-            os.replace(staged[0][0], path)  # noqa: PTH105
+        _stage(place, data, staged, [])
+        with _explained(place):
+            os.replace(*staged[0])  # noqa: PTH105
     except BaseException:
         for temporary, _ in staged:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
         raise
+
+
+def one_file(path: str, old: bytes | None, new: bytes) -> Changes:
+    """The changes of one file, for `diff`; `old` is None if it is not there."""
+    return Changes(
+        created=(path,) if old is None else (),
+        updated=() if old is None else (path,),
+        removed=(),
+        unchanged=0,
+        old={} if old is None else {path: old},
+        new={path: new},
+    )
 
 
 def summary(changes: Changes, *, wrote: bool) -> str:

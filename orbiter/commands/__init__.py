@@ -5,10 +5,11 @@ from collections.abc import Mapping
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "schema"),
     "Build": ("plan", "build", "test"),
+    "Publish": ("docker-push", "docker-pushrm", "readme"),
     "Tidy": ("images", "clean", "docker-rmi", "docker-clean", "docker-prune"),
     "Help": ("doctor",),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 
-ALIASES: Mapping[str, str] = {}
+ALIASES: Mapping[str, str] = {"push": "docker-push", "pushrm": "docker-pushrm"}
 """Further names of commands, which the original tool or Docker have: they work, and help does not list them."""

@@ -65,7 +65,7 @@ def lock(
     changed = lockdiff.difference(old, updated.lock)
     place = planned.config.parent / locks.FILE
     if planned.lock != updated.lock:
-        output.replace(place, locks.dump(updated.lock))
+        output.replace(place, locks.dump(updated.lock).encode())
     for target, packages in updated.compiled.items():
         console.say(f"{target}: no wheel, so compiled in every build: {', '.join(packages)}", colour="yellow")
     if form == "json":
