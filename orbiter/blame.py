@@ -28,7 +28,14 @@ _SHOWN = 20
 _CLIPPED = "[output clipped, log limit "
 """What BuildKit says where it drops lines: https://github.com/moby/buildkit/blob/master/util/progress/logs/logs.go."""
 
-_TOOLS = {"apt-get": "apt", "apk": "apk", "uv pip": "pip", "micromamba": "conda", "npm": "npm"}
+_TOOLS = {
+    "apt-get": "apt",
+    "apk": "apk",
+    "uv pip": "pip",
+    "uv --no-cache python": "python",
+    "micromamba": "conda",
+    "npm": "npm",
+}
 _COMMAND = re.compile(rf"\b({'|'.join(_TOOLS)}) (?:install|add|create|update)\b")
 _NAME = re.compile(r"@?[\w./+-]+")
 
@@ -50,7 +57,9 @@ def _finding(document: Document, image: Image, lines: Sequence[str], failure: Fa
     section, logs = _section(image, lines), failure.logs[-_SHOWN:]
     path: Path = image.path
     step = f": the step of '{section}' failed" if section else ""
-    if section and section in document.value(image.path):
+    if section == "python":
+        path = ("python", "version")
+    elif section and section in document.value(image.path):
         path = (*image.path, section)
         if section == "postbuild":
             path, line = next(_reached(document.value(path), path, failure.errors), (path, None))

@@ -87,7 +87,7 @@ RIGHT = {
             "@no-such-scope-of-anyone",
         ),
         (
-            {"postbuild": "seq 30; echo about to fail $((6 * 7)) >&2; false"},
+            {"postbuild": "seq 30 >&2; echo about to fail $((6 * 7)) >&2; false"},
             "orbiter.yaml:38:13: build.debian.base.build.postbuild[1][1]: 'debian-base-build' could not be built: "
             "the step of 'postbuild' failed; it printed",
             "about to fail 42",

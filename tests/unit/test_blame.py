@@ -35,6 +35,9 @@ build:
             fi
             ls
           - make
+  b:
+    core: {image: "debian:trixie-slim", builder: pip_core}
+python: {version: "3.12"}
 """
 RULES = schema.parse(resources.schema(), {})
 KNOWN = builders.with_own(schema.builders(RULES))
@@ -61,6 +64,7 @@ def failure(context: str, contains: str, *logs: str) -> Failure:
         (BUILD, "micromamba create", "no six-plus here", "11:65: build.a.base.build.conda.dependencies[1].pip[0]"),
         (BUILD, "micromamba create", "numpy-financial, not-numpy", "11:16: build.a.base.build.conda"),
         ("build/a/core", "getent", "", "4:11: build.a.core"),
+        ("build/b/core", "python find", "No download found", "24:19: python.version"),
     ],
 )
 def test_place(context: str, contains: str, log: str, place: str) -> None:

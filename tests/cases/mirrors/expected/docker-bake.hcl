@@ -103,7 +103,8 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim; packages: 1 apt"
   context     = "build/debian/core"
   contexts = {
-    "debian:trixie-slim" = "docker-image://${MIRROR_DOCKER_IO}/library/debian:trixie-slim"
+    "debian:trixie-slim"          = "docker-image://${MIRROR_DOCKER_IO}/library/debian:trixie-slim"
+    "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   secret = [
     "type=file,id=mirrors,src=build/mirrors.env",
