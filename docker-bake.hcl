@@ -200,7 +200,7 @@ target "alpine-core" {
 }
 
 target "alpine-base-build" {
-  description = "pip_builder on alpine-core; packages: 2 apk, 14 pip"
+  description = "pip_builder on alpine-core; packages: 3 apk, 14 pip"
   context     = "build/alpine/base/build"
   contexts = {
     "dorgeln/orbiter:alpine-core-0.2.0" = "target:alpine-core"
