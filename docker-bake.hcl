@@ -119,7 +119,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "5a23e78ed9b47583"), {
+  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "d82e8f7a6435464f"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -148,7 +148,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "4181fd81bb954b99"), {
+  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "967246fa744cf72b"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -177,7 +177,7 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "7ecea5c708733bba"), {
+  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "e9962f2207a2626c"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -192,7 +192,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "93a30dac74fc0b45"), {
+  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "411f0c7873805b56"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -201,7 +201,7 @@ target "alpine-core" {
 }
 
 target "alpine-base-build" {
-  description = "pip_builder on alpine-core; packages: 2 apk, 14 pip"
+  description = "pip_builder on alpine-core; packages: 3 apk, 14 pip"
   context     = "build/alpine/base/build"
   contexts = {
     "dorgeln/orbiter:alpine-core-0.2.0" = "target:alpine-core"
@@ -221,7 +221,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "35475e2fe01873e6"), {
+  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "c0573503c366f0d0"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -250,7 +250,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "560a23d92217e760"), {
+  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "34b6de65a34444c5"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -291,7 +291,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "e92bfff0e43c18ed"), {
+  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "d6fb38eac201c16b"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -320,7 +320,7 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "688e8558fed5d053"), {
+  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "29bdc94a00b1f677"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])

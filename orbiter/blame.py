@@ -13,15 +13,29 @@ from orbiter.source import Document
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A step that failed, as BuildKit tells it: the context folder of the target, the line of its Dockerfile with
-    the text that stands there, and what the step printed last."""
+    the text that stands there, and what the step printed: all of it, and what of it were errors (stderr)."""
 
     context: str
     line: int
     text: str
     logs: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
-_TOOLS = {"apt-get": "apt", "apk": "apk", "uv pip": "pip", "micromamba": "conda", "npm": "npm"}
+_SHOWN = 20
+"""How many of the last lines of a step a person gets to see."""
+
+_CLIPPED = "[output clipped, log limit "
+"""What BuildKit says where it drops lines: https://github.com/moby/buildkit/blob/master/util/progress/logs/logs.go."""
+
+_TOOLS = {
+    "apt-get": "apt",
+    "apk": "apk",
+    "uv pip": "pip",
+    "uv --no-cache python": "python",
+    "micromamba": "conda",
+    "npm": "npm",
+}
 _COMMAND = re.compile(rf"\b({'|'.join(_TOOLS)}) (?:install|add|create|update)\b")
 _NAME = re.compile(r"@?[\w./+-]+")
 
@@ -35,22 +49,28 @@ def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequenc
     for failure in failures:
         lines = files.get(f"{failure.context}/Dockerfile", "").splitlines()
         if failure.context in images and lines[failure.line - 1 : failure.line] == [failure.text]:
-            return _finding(document, images[failure.context], lines[failure.line - 1 :], failure.logs)
+            return _finding(document, images[failure.context], lines[failure.line - 1 :], failure)
     return None
 
 
-def _finding(document: Document, image: Image, lines: Sequence[str], logs: Sequence[str]) -> Finding:
-    section = _section(image, lines)
+def _finding(document: Document, image: Image, lines: Sequence[str], failure: Failure) -> Finding:
+    section, logs = _section(image, lines), failure.logs[-_SHOWN:]
     path: Path = image.path
-    if section and section in document.value(image.path):
+    step = f": the step of '{section}' failed" if section else ""
+    if section == "python":
+        path = ("python", "version")
+    elif section and section in document.value(image.path):
         path = (*image.path, section)
-        if section != "postbuild":
+        if section == "postbuild":
+            path, line = next(_reached(document.value(path), path, failure.errors), (path, None))
+            step += f" at '{line}'" if line else ""
+        else:
             path = next(named(document.value(path), path, logs), path)
     words = "".join(f"\n  {line}" for line in logs)
     return Finding(
         span=document.span(path),
         path=path,
-        message=f"'{image.target}' could not be built" + (f": the step of '{section}' failed" if section else ""),
+        message=f"'{image.target}' could not be built{step}",
         hint=f"it printed{words}" if logs else None,
         defined=document.defined(path),
     )
@@ -82,6 +102,28 @@ def named(data: Any, path: Path, logs: Sequence[str]) -> Iterator[Path]:
     ]
     for line in reversed(logs):
         yield from (where for where, name in entries if name.search(line))
+
+
+def _reached(data: Any, path: Path, errors: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
+    """The entry below `path` that the shell had read last, and of an entry with several lines the line; nothing if
+    it had read none.
+
+    The shell shows lines in their order (`set -v`), so those that are twice there cannot be mixed up.
+    """
+    script = [
+        (line.rstrip(), where, line.strip() if "\n" in entry.strip() else None)
+        for where, entry in _entries(data, path)
+        for line in entry.split("\n")
+        if line.strip()
+    ]
+    unread, lost = script, False
+    for printed in errors:
+        # Not only the next one: BuildKit may clip a long log, and what a program printed may end without a line break.
+        found = next((number for number, (line, *_) in enumerate(unread, 1) if line == printed), 0)
+        lost = found == 0 and (lost or _CLIPPED in printed)
+        unread = unread[found:]
+    if len(unread) < len(script) and not lost:
+        yield script[len(script) - len(unread) - 1][1:]
 
 
 def _entries(data: Any, path: Path) -> Iterator[tuple[Path, str]]:

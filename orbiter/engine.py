@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,8 +89,11 @@ def bake_variables(options: BakeOptions) -> dict[str, str]:
     return {"PLATFORMS": ",".join(options.platforms)} if options.platforms else {}
 
 
-def failed_step(record: bytes) -> Failure | None:
-    """The step that failed, from what `docker buildx history inspect --format json` prints."""
+def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
+    """The step that failed, from what `docker buildx history inspect --format json` prints.
+
+    It has the last 16 lines of the step (Buildx 0.29); `history logs --progress rawjson`, which is `progress`, has all.
+    """
     data = json.loads(record)
     error = data.get("Error") or {}
     excerpt = base64.b64decode(error.get("Sources") or "").decode(errors="replace")
@@ -98,11 +101,13 @@ def failed_step(record: bytes) -> Failure | None:
     text = re.search(r"^ *\d+ \| >>> (.*)$", excerpt, re.MULTILINE)
     if not place or not text:
         return None
+    printed = list(_printed(progress, error.get("Name"))) or [(0, f"{line}\n") for line in error.get("Logs") or ()]
     return Failure(
         context=data.get("Context", ""),
         line=int(place[1]),
         text=text[1],
-        logs=tuple(line.rstrip() for line in (error.get("Logs") or [])[-15:]),
+        logs=_lines(text for _, text in printed),
+        errors=_lines(text for stream, text in printed if stream != 1),
     )
 
 
@@ -176,6 +181,27 @@ _UNREACHABLE = re.compile(r"Failed to fetch|Could not connect|dns error|ENOTFOUN
 """What uv and npm say when an index does not answer, in distinction from one that says no."""
 
 
+def _printed(progress: bytes, name: str | None) -> Iterator[tuple[int, str]]:
+    """What the step of that name printed before it failed, as it came: the stream (1 or 2) and the text."""
+    states = [json.loads(line) for line in progress.splitlines() if line.startswith(b"{")]
+    failed = {
+        step["digest"]
+        for state in states
+        for step in state.get("vertexes") or ()
+        if step.get("error") and step["name"] == name
+    }
+    for state in states:
+        for log in state.get("logs") or ():
+            if log["vertex"] in failed:
+                yield log.get("stream", 0), base64.b64decode(log["data"]).decode(errors="replace")
+
+
+def _lines(texts: Iterable[str]) -> tuple[str, ...]:
+    """The texts as lines. Of a line that was written over and over, as progress is, the last state."""
+    text = "".join(texts).removesuffix("\n")
+    return tuple(line.rstrip().rpartition("\r")[2] for line in text.split("\n")) if text else ()
+
+
 class Buildx:
     """Docker with the Buildx plugin, as the command line of this machine finds it."""
 
@@ -200,7 +226,9 @@ class Buildx:
             if record["status"] == "Error" and recent:
                 identity = record["ref"].rpartition("/")[2]
                 told = self._capture([*history, "inspect", identity, "--format", "json", *at])
-                failure = failed_step(told.stdout) if told.returncode == 0 else None
+                logs = self._capture([*history, "logs", identity, "--progress", "rawjson", *at])
+                # Progress is printed to stderr (Buildx 0.29), however much it is what was asked for.
+                failure = failed_step(told.stdout, logs.stdout + logs.stderr) if told.returncode == 0 else None
                 if failure:
                     yield failure
 

@@ -80,6 +80,15 @@ def address(text: str) -> str | None:
     return None
 
 
+def python_version(text: str) -> str | None:
+    """A version of Python that uv looks for or installs: one to three numbers, as the schema has it."""
+    major, *minor = map(int, text.split(".")[:2])
+    if major == 3 and (not minor or minor[0] >= 6):
+        return None
+    # https://github.com/astral-sh/uv/blob/main/crates/uv-python/src/discovery.rs: "Python <3.6 is not supported".
+    return f"there is no Python {text} for uv, which makes the environment: write 3.6 or later, below 4"
+
+
 def python_range(text: str, version: str | None) -> str | None:
     """A range of Python versions (PEP 440) that holds `version`, if that is given."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet

@@ -45,7 +45,8 @@ class Account:
 class Mirrors:
     """Replacements for public places; None or nothing where the public one is used.
 
-    `registries` maps hosts (`docker.io`) to their replacement (`hub.example.org/proxy`).
+    `registries` maps hosts (`docker.io`) to their replacement (`hub.example.org/proxy`). `python` is where uv has
+    its Pythons from: the place of their releases, or a list of downloads (`.json`).
     `ca` is a file with certificates (PEM), relative to the project directory.
     """
 
@@ -55,6 +56,7 @@ class Mirrors:
     apt: str | None = None
     apk: str | None = None
     conda: str | None = None
+    python: str | None = None
     ca: str | None = None
 
     @property
@@ -66,6 +68,7 @@ class Mirrors:
             ("apt", self.apt),
             ("apk", self.apk),
             ("conda", self.conda),
+            ("python", self.python),
         )
         return tuple((name, address) for name, address in named if address is not None)
 

@@ -69,17 +69,19 @@ def shell(value: str) -> str:
     return shlex.quote(value)
 
 
-def heredoc(lines: Iterable[str]) -> str:
-    """A RUN with shell lines that stops at the first error. BuildKit hands them to the shell as they are.
+def heredoc(lines: Iterable[str], silent: Iterable[str] = ()) -> str:
+    """A RUN with shell lines that stops at the first error, and after `silent` ones shows what it reads.
 
-    The delimiter is one that no line equals, so that nothing can leave the script.
+    BuildKit hands them to the shell as they are. As a file, with its `#!`: dash and busybox do not show the lines
+    of `sh -c`. They show them as they stand, nothing expanded. The delimiter is one that no line equals, so that
+    nothing can leave the script.
     """
-    body = "\n".join(lines)
+    body = "\n".join(["#!/bin/sh -e", *silent, "set -v # a line is in the log before it runs", *lines])
     taken = {line.strip() for line in body.splitlines()}
     delimiter = "EOF"
     while delimiter in taken:
         delimiter += "_"
-    return f'<<"{delimiter}"\nset -e\n{body}\n{delimiter}'
+    return f'<<"{delimiter}"\n{body}\n{delimiter}'
 
 
 def yaml(value: str) -> str:

@@ -133,12 +133,14 @@ def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
     npm: https://docs.npmjs.com/cli/using-npm/config, mamba: MAMBA_CHANNEL_ALIAS. apt and apk have none: the
     Dockerfile puts APT_MIRROR and APK_MIRROR into a copy of their sources.
     """
+    listed = mirrors.python is not None and mirrors.python.endswith(".json")
     variables = {
         "pip": ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"),
         "npm": ("NPM_CONFIG_REGISTRY",),
         "apt": ("APT_MIRROR",),
         "apk": ("APK_MIRROR",),
         "conda": ("MAMBA_CHANNEL_ALIAS", "CONDA_CHANNEL_ALIAS"),
+        "python": ("UV_PYTHON_DOWNLOADS_JSON_URL",) if listed else ("UV_PYTHON_INSTALL_MIRROR",),
     }
     indexes = tuple((name, address) for ecosystem, address in mirrors.indexes for name in variables[ecosystem])
     certificates = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT")

@@ -127,18 +127,19 @@ class _Resolver:
         problem = grammar.repository(self.repo)
         if problem:
             self._say(("docker", "repo"), problem)
-        python = self.data.get("python", {})
-        if "required" in python:
-            self._check_python(python["required"], python.get("version"))
-
-    def _check_python(self, required: str, version: str | None) -> None:
-        problem = grammar.python_range(required, version)
-        if problem:
-            self._say(("python", "required"), problem)
+        python: Mapping[str, str] = self.data.get("python", {})
+        for key, value in python.items():
+            problem = (
+                grammar.python_version(value)
+                if key == "version"
+                else grammar.python_range(value, python.get("version"))
+            )
+            if problem:
+                self._say(("python", key), problem)
 
     def _mirrors(self) -> Mirrors:
         given: dict[str, str] = dict(self.data.get("mirrors", {}))
-        named = {key: given.pop(key, None) for key in ("pip", "npm", "apt", "apk", "conda", "ca")}
+        named = {key: given.pop(key, None) for key in ("pip", "npm", "apt", "apk", "conda", "python", "ca")}
         for key, value in named.items():
             problem = value is not None and (grammar.project_path(value) if key == "ca" else grammar.address(value))
             if problem:

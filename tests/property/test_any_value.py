@@ -60,7 +60,7 @@ def test_heredoc(body: list[str]) -> None:
     assert rest[-1] == delimiter[1]
     # BuildKit ends it at the first line that equals the delimiter, without tabs before it for <<-.
     assert delimiter[1] not in [line.strip() for line in rest[:-1]]
-    assert "\n".join(rest[:-1]) == "set -e\n" + "\n".join(body)
+    assert "\n".join(rest[:-1]) == "\n".join(["#!/bin/sh -e", "set -v # a line is in the log before it runs", *body])
 
 
 @given(st.one_of(texts, nasty))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from orbiter.render import render
 from orbiter.resolve import resolve
 
 CONFIG = b"""\
+x-again: &again [make, ls]
 build:
   a:
     core: {image: "debian:trixie-slim", builder: micromamba_core, apt: [git], postbuild: [c]}
@@ -23,7 +25,19 @@ build:
         image: core
         builder: micromamba_builder
         conda: {dependencies: ["conda-forge::numpy >=2", {pip: [six-plus]}]}
-        postbuild: [a, b]
+        postbuild:
+          - make
+          - [rm -r x, *again]
+          - |
+            if [ -e y ]; then
+
+              make y
+            fi
+            ls
+          - make
+  b:
+    core: {image: "debian:trixie-slim", builder: pip_core}
+python: {version: "3.12"}
 """
 RULES = schema.parse(resources.schema(), {})
 KNOWN = builders.with_own(schema.builders(RULES))
@@ -38,36 +52,67 @@ def failure(context: str, contains: str, *logs: str) -> Failure:
     lines = FILES[f"{context}/Dockerfile"].splitlines()
     hit = next(number for number, line in enumerate(lines) if contains in line)
     head = max(number for number in range(hit + 1) if lines[number].startswith("RUN"))
-    return Failure(context=context, line=head + 1, text=lines[head], logs=logs)
+    return Failure(context=context, line=head + 1, text=lines[head], logs=logs, errors=logs)
 
 
 @pytest.mark.parametrize(
     ("context", "contains", "log", "place"),
     [
-        ("build/a/core", "apt-get install", "E: Unable to locate package git", "3:73: build.a.core.apt[0]"),
-        ("build/a/core", "apt-get install", "Temporary failure resolving", "3:72: build.a.core.apt"),
-        (BUILD, "micromamba create", "nothing provides numpy", "10:32: build.a.base.build.conda.dependencies[0]"),
-        (BUILD, "micromamba create", "no six-plus here", "10:65: build.a.base.build.conda.dependencies[1].pip[0]"),
-        (BUILD, "micromamba create", "numpy-financial, not-numpy", "10:16: build.a.base.build.conda"),
-        (BUILD, "\nb", "", "11:20: build.a.base.build.postbuild"),
-        ("build/a/core", "getent", "", "3:11: build.a.core"),
+        ("build/a/core", "apt-get install", "E: Unable to locate package git", "4:73: build.a.core.apt[0]"),
+        ("build/a/core", "apt-get install", "Temporary failure resolving", "4:72: build.a.core.apt"),
+        (BUILD, "micromamba create", "nothing provides numpy", "11:32: build.a.base.build.conda.dependencies[0]"),
+        (BUILD, "micromamba create", "no six-plus here", "11:65: build.a.base.build.conda.dependencies[1].pip[0]"),
+        (BUILD, "micromamba create", "numpy-financial, not-numpy", "11:16: build.a.base.build.conda"),
+        ("build/a/core", "getent", "", "4:11: build.a.core"),
+        ("build/b/core", "python find", "No download found", "24:19: python.version"),
     ],
 )
 def test_place(context: str, contains: str, log: str, place: str) -> None:
-    if contains == "\nb":
-        text = FILES[f"{context}/Dockerfile"].splitlines()
-        number = max(number for number, line in enumerate(text) if line.startswith("RUN <<"))
-        failed = Failure(context=context, line=number + 1, text=text[number], logs=())
-    else:
-        failed = failure(context, contains, *([log] if log else []))
-    found = blame(PLAN, DOCUMENT, FILES, [failed])
+    found = blame(PLAN, DOCUMENT, FILES, [failure(context, contains, *([log] if log else []))])
     assert found is not None
     assert str(found).startswith(f"o.yaml:{place}: ")
 
 
+@pytest.mark.parametrize(
+    ("errors", "place"),
+    [
+        ([], "13:11: build.a.base.build.postbuild: 'a-base-build' could not be built: the step of 'postbuild' failed"),
+        (["make", "*** no rule"], "13:13: build.a.base.build.postbuild[0]: "),
+        (["make", "rm -r x"], "14:14: build.a.base.build.postbuild[1][0]: "),
+        (["make", "rm -r x", "make", "no"], "14:23: build.a.base.build.postbuild[1][1][0]: "),
+        (["make", "rm -r x", "make", "ls", "no"], "14:23: build.a.base.build.postbuild[1][1][1]: "),
+        # After a line that a program did not end.
+        (["make", "50 %rm -r x", "make"], "14:23: build.a.base.build.postbuild[1][1][0]: "),
+        # The log was clipped: what came then?
+        (["make", "[output clipped, log limit 200KiB/s reached]", "no"], "13:11: build.a.base.build.postbuild: "),
+        (["[output clipped, log limit 200KiB/s reached]", "fi", "no"], "15:13: build.a.base.build.postbuild[2]: "),
+        (
+            ["make", "rm -r x", "make", "ls", "if [ -e y ]; then", "", "  make y", "fi", "no"],
+            "15:13: build.a.base.build.postbuild[2]: 'a-base-build' could not be built: "
+            "the step of 'postbuild' failed at 'fi'; it printed\n  make\n",
+        ),
+        (
+            ["make", "rm -r x", "make", "ls", "if [ -e y ]; then", "", "  make y", "fi", "ls", "make", "no"],
+            "21:13: build.a.base.build.postbuild[3]: 'a-base-build' could not be built: "
+            "the step of 'postbuild' failed; it printed\n  make\n",
+        ),
+    ],
+)
+def test_place_of_a_postbuild_line(errors: list[str], place: str) -> None:
+    found = blame(PLAN, DOCUMENT, FILES, [failure(BUILD, "  make y", *errors)])
+    assert str(found).startswith(f"o.yaml:{place}")
+
+
+def test_only_the_last_lines_are_shown_and_all_are_read() -> None:
+    found = blame(PLAN, DOCUMENT, FILES, [failure(BUILD, "  make y", "make", *(f"{n}." for n in range(30)))])
+    assert found is not None
+    assert str(found).endswith("it printed" + "".join(f"\n  {n}." for n in range(10, 30)))
+    assert found.path == ("build", "a", "base", "build", "postbuild", 0)
+
+
 def test_a_dependent_is_not_to_blame() -> None:
     failed = failure(BUILD, "micromamba create", "numpy")
-    dependent = Failure(context="build/a/base", line=failed.line, text=failed.text, logs=failed.logs)
+    dependent = replace(failed, context="build/a/base")
     found = blame(PLAN, DOCUMENT, FILES, [dependent, failed])
     assert found is not None
     assert "'a-base-build' could not be built: the step of 'conda' failed; it printed\n  numpy" in str(found)
@@ -75,12 +120,26 @@ def test_a_dependent_is_not_to_blame() -> None:
     assert blame(PLAN, DOCUMENT, FILES, []) is None
 
 
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def test_step_of_a_record_of_buildx() -> None:
     excerpt = "Dockerfile:9\n-----\n   8 |     \n   9 | >>> RUN one \\\n  10 | >>>     two\n  11 |     \n-----\n"
-    error = {"Sources": base64.b64encode(excerpt.encode()).decode(), "Logs": ["said  ", "more"]}
-    record = {"Context": "build/a/core", "Error": error}
-    assert failed_step(json.dumps(record).encode()) == Failure(
-        context="build/a/core", line=9, text="RUN one \\", logs=("said", "more")
-    )
+    error = {"Sources": encoded(excerpt), "Name": "[2/2] RUN one", "Logs": ["said  ", "more"]}
+    record = json.dumps({"Context": "build/a/core", "Error": error}).encode()
+    step = Failure(context="build/a/core", line=9, text="RUN one \\", logs=("said", "more"), errors=("said", "more"))
+    assert failed_step(record) == step
+    progress = [
+        {"vertexes": [{"digest": "1", "name": "[1/2] FROM x"}, {"digest": "2", "name": "[2/2] RUN one"}]},
+        {"logs": [{"vertex": "2", "stream": 2, "data": encoded("one\n 5 %")}]},
+        {"logs": [{"vertex": "1", "stream": 2, "data": encoded("other\n")}]},
+        {"logs": [{"vertex": "2", "stream": 1, "data": encoded("out\n")}]},
+        {"logs": [{"vertex": "2", "stream": 2, "data": encoded("\r50 %\n\n")}]},
+        {"vertexes": [{"digest": "2", "name": "[2/2] RUN one", "error": "exit code: 1"}], "statuses": []},
+    ]
+    lines = [json.dumps(state).encode() for state in progress]
+    whole = failed_step(record, b"\n".join([b"WARNING: of Docker", *lines]))
+    assert whole == replace(step, logs=("one", " 5 %out", "50 %", ""), errors=("one", "50 %", ""))
     assert failed_step(b'{"Context": "x", "Error": {"Message": "no network"}}') is None
     assert failed_step(b'{"Context": "x"}') is None

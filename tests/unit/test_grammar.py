@@ -155,6 +155,16 @@ def test_a_password_is_not_repeated() -> None:
     assert "secret" not in str(grammar.address("https://me:secret@h/x"))
 
 
+@pytest.mark.parametrize("text", ["3", "3.13", "3.12.11", "3.6"])
+def test_python_version(text: str) -> None:
+    assert grammar.python_version(text) is None
+
+
+@pytest.mark.parametrize("text", ["2", "2.7.18", "3.5", "4.0", "313"])
+def test_no_python_version(text: str) -> None:
+    assert f"there is no Python {text} for uv" in str(grammar.python_version(text))
+
+
 @pytest.mark.parametrize(
     ("text", "version"),
     [(">=3.13,<3.14", "3.13"), (">=3.13.2", "3.13"), (">=3.12", None), ("==3.13.*", "3.13.1"), ("", "3.13")],

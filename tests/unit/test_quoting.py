@@ -10,6 +10,7 @@ import yaml as reader
 
 from orbiter import quoting
 
+SHOW = "set -v # a line is in the log before it runs"
 CONTROLS = ["a\nb", "a\rb", "a\tb", "a\0b", "a\x1bb", "a\x7fb"]
 
 
@@ -122,7 +123,11 @@ def test_values_of_one_line_refuse_control_characters(value: str) -> None:
 
 
 def test_heredoc_stops_at_the_first_error_and_ends_with_its_delimiter() -> None:
-    assert quoting.heredoc(["echo $HOME", "true"]) == '<<"EOF"\nset -e\necho $HOME\ntrue\nEOF'
+    assert quoting.heredoc(["echo $HOME", "true"]) == f'<<"EOF"\n#!/bin/sh -e\n{SHOW}\necho $HOME\ntrue\nEOF'
+
+
+def test_heredoc_does_not_show_its_silent_lines() -> None:
+    assert quoting.heredoc(["true"], silent=["a", "EOF"]) == f'<<"EOF_"\n#!/bin/sh -e\na\nEOF\n{SHOW}\ntrue\nEOF_'
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_heredoc_stops_at_the_first_error_and_ends_with_its_delimiter() -> None:
 def test_no_line_ends_a_heredoc_early(lines: list[str], delimiter: str) -> None:
     first, *body, last = quoting.heredoc(lines).split("\n")
     assert (first, last) == (f'<<"{delimiter}"', delimiter)
-    assert body == ["set -e", *"\n".join(lines).split("\n")]
+    assert body == ["#!/bin/sh -e", SHOW, *"\n".join(lines).split("\n")]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orbiter import builders, resources, schema, source
-from orbiter.model import BuildPlan, FileSet, is_marked
+from orbiter.model import BuildPlan, FileSet, Mirrors, is_marked
 from orbiter.plan import plan
 from orbiter.render import TemplateError, render
 from orbiter.resolve import resolve
@@ -52,6 +52,19 @@ def test_every_file_is_marked_and_ends_with_one_line_break(planned: BuildPlan) -
         assert text.endswith("\n"), path
         assert not text.endswith("\n\n"), path
         assert not any(line != line.rstrip() for line in text.split("\n")), path
+
+
+@pytest.mark.parametrize(
+    ("address", "variable"),
+    [
+        ("https://p/releases/download", "UV_PYTHON_INSTALL_MIRROR"),
+        ("https://p/list.json", "UV_PYTHON_DOWNLOADS_JSON_URL"),
+    ],
+)
+def test_pythons_come_from_a_mirror_or_a_list(planned: BuildPlan, address: str, variable: str) -> None:
+    project = replace(planned.project, mirrors=Mirrors(python=address))
+    known = builders.with_own(schema.builders(schema.parse(resources.schema(), {})))
+    assert f"{variable}={address}" in rendered(plan(project, known))["build/mirrors.env"].splitlines()
 
 
 def test_own_template_comes_before_that_of_orbiter(planned: BuildPlan) -> None:

@@ -263,9 +263,11 @@ def test_mirrors_are_registries_and_indexes() -> None:
     [
         ("docker: {repo: 'x:1'}", "docker.repo: 'x:1' has a tag or digest"),
         ("python: {version: '3.13', required: '>=3.14'}", "python.required: python.version 3.13 is not in '>=3.14'"),
+        ("python: {version: '2.7'}", "python.version: there is no Python 2.7 for uv"),
         ("python: {required: new}", "python.required: 'new' is no range of versions"),
         ("mirrors: {pip: p}", "mirrors.pip: 'p' is no address"),
         ("mirrors: {pip: 'https://a:b@p/'}", "mirrors.pip: an address with a user or password"),
+        ("mirrors: {python: 'ftp://p/'}", "mirrors.python: 'ftp://p/' is no address"),
         ("mirrors: {ca: /etc/ca.crt}", "mirrors.ca: '/etc/ca.crt' is not inside the project"),
         ("mirrors: {docker.io: 'https://x'}", "mirrors.docker.io: 'https://x/x' is no repository"),
     ],

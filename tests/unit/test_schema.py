@@ -125,6 +125,10 @@ def test_a_section_of_another_builder_is_sent_there(builder: str, key: str, hint
         (f"uid: '1000'\n{image('pip_core')}", "uid: must be a whole number, not text; for example uid: 1000"),
         (f"version: true\n{image('pip_core')}", 'version: true is true or false here, not text; quote it: "true"'),
         (f"version: 0.20\n{image('pip_core')}", 'version: 0.20 is a number here, not text; quote it: "0.20"'),
+        (
+            f"python: {{version: 3.x}}\n{image('pip_core')}",
+            "o.yaml:1:19: python.version: bad value '3.x'; a Python version is",
+        ),
         (f"maintainer:\n{image('pip_core')}", "maintainer: must be text, not nothing"),
         (f"docker: {{mount: ''}}\n{image('pip_core')}", "docker.mount: is empty"),
         (f"notes: hello\n{image('pip_core')}", "unknown key 'notes'"),

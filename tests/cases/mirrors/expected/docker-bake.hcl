@@ -104,7 +104,8 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim; packages: 1 apt"
   context     = "build/debian/core"
   contexts = {
-    "debian:trixie-slim" = "docker-image://${MIRROR_DOCKER_IO}/library/debian:trixie-slim"
+    "debian:trixie-slim"          = "docker-image://${MIRROR_DOCKER_IO}/library/debian:trixie-slim"
+    "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   secret = [
     "type=file,id=mirrors,src=build/mirrors.env",
@@ -112,7 +113,7 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "f684a9eb53eb440f")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "28c3f85871b55913")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -149,7 +150,7 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "b6858b55e33c7479")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "ec6b34c9fa45fff0")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
