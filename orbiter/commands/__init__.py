@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("validate", "compile", "schema"),
-    "Build": ("plan", "build", "test"),
+    "Build": ("plan", "graph", "build", "test"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 

@@ -21,9 +21,14 @@ def say(text: str, colour: str | None = None) -> None:
     click.echo(text, err=True)
 
 
+def as_json(data: Any) -> str:
+    """A result for programs, as text."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
 def print_json(data: Any) -> None:
     """A result for programs."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    click.echo(as_json(data))
 
 
 def count(findings: Iterable["Finding"]) -> str:
