@@ -5,8 +5,10 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,11 +65,23 @@ class Engine(Protocol):
     def remove(self, container: str) -> None:
         """Ends the container and removes it."""
 
-    def ask(self, *arguments: str) -> str:
-        """What `docker ARGUMENTS` prints. A failure is an EngineError with the engine's own words."""
+    def ask(self, *arguments: str, variables: Mapping[str, str] | None = None, shielded: bool = False) -> str:
+        """What `docker ARGUMENTS` prints. A failure is an EngineError with the engine's own words.
+
+        If it is `shielded`, an interrupt of the terminal does not reach it.
+        """
 
     def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
         """Runs `docker ARGUMENTS` on this terminal, and returns its status. An interrupt reaches Docker first."""
+
+    def following(self, container: str) -> AbstractContextManager[None]:
+        """What the container prints goes to stderr, from its beginning to the end of the block."""
+
+    def end(self, container: str) -> None:
+        """Has the container stop, within ten seconds, and removes it, whatever the terminal sends meanwhile."""
+
+    def program(self, command: Sequence[str]) -> int:
+        """Runs another program that knows Docker on this terminal, and returns its status."""
 
 
 def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
@@ -165,8 +179,8 @@ class Buildx:
     def remove(self, container: str) -> None:
         self._capture(["docker", "rm", "--force", "--volumes", container])
 
-    def ask(self, *arguments: str) -> str:
-        done = self._capture(["docker", *arguments])
+    def ask(self, *arguments: str, variables: Mapping[str, str] | None = None, shielded: bool = False) -> str:
+        done = self._capture(["docker", *arguments], variables, shielded=shielded)
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()
             if _SILENT.search(said):
@@ -177,11 +191,41 @@ class Buildx:
     def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
         return self._run(["docker", *arguments], Path(), variables or {})
 
+    @contextmanager
+    def following(self, container: str) -> Iterator[None]:
+        try:
+            process = subprocess.Popen(["docker", "logs", "--follow", container], stdout=sys.stderr, stderr=sys.stderr)
+        except OSError as error:
+            raise EngineError(_NO_DOCKER) from error
+        with process:
+            try:
+                yield
+            except Exception:
+                # The container ended, as a rule: the last of what it printed is still on its way.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                raise
+            finally:
+                process.terminate()
+
+    def end(self, container: str) -> None:
+        self._capture(["docker", "stop", "--time=10", container], shielded=True)
+        self._capture(["docker", "rm", "--force", "--volumes", container], shielded=True)
+
+    def program(self, command: Sequence[str]) -> int:
+        return self._run(command, Path(), {})
+
     def _capture(
-        self, command: Sequence[str], variables: Mapping[str, str] | None = None
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None, *, shielded: bool = False
     ) -> "subprocess.CompletedProcess[bytes]":
         try:
-            return subprocess.run(command, env={**os.environ, **(variables or {})}, capture_output=True, check=False)
+            return subprocess.run(
+                command,
+                env={**os.environ, **(variables or {})},
+                capture_output=True,
+                check=False,
+                start_new_session=shielded,
+            )
         except OSError as error:
             raise EngineError(_NO_DOCKER) from error
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("validate", "compile", "schema"),
     "Build": ("plan", "graph", "build", "test"),
+    "Use": ("run", "bash", "r2d"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 
