@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Describe": ("validate", "compile", "schema"),
+    "Describe": ("validate", "compile", "schema", "completion"),
     "Build": ("plan", "graph", "build", "test"),
     "Use": ("run", "bash", "r2d"),
 }

@@ -130,7 +130,7 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
     assert "exclude each other" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "schema"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("schema", "completion")])
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)
