@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -203,3 +204,35 @@ def test_no_engine_is_4(project: Path, engine: Mapping[str, str], command: str) 
     done = run_orbiter(project, {**engine, "DOCKER_HOST": "unix:///nonexistent"}, command, "debian-base")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("orbiter: no Docker engine answers; ")
+
+
+def test_repo2docker_that_is_missing_is_explained(project: Path, engine: Mapping[str, str], tmp_path: Path) -> None:
+    docker = shutil.which("docker", path=engine["PATH"])
+    assert docker
+    (tmp_path / "docker").symlink_to(docker)
+    done = run_orbiter(project, {**engine, "PATH": str(tmp_path)}, "r2d", "debian-base")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("orbiter: repo2docker is not installed; get it with 'uv tool install jupyter-repo2d")
+
+
+def test_repo2docker_builds_and_the_result_is_started(
+    project: Path, engine: Mapping[str, str], repo2docker: str
+) -> None:
+    environment = {**engine, "PATH": f"{Path(repo2docker).parent}:{engine['PATH']}"}
+    command = [sys.executable, "-m", "orbiter", "r2d", "debian-base", "-p0"]
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert LINK.fullmatch(line.strip()), (line, process.stderr.read() if process.stderr and not line else "")
+            status, body = get(line.strip().replace("/lab?", "/api/contents/lesson.md?"))
+            assert (status, json.loads(body)["content"], json.loads(body)["writable"]) == (200, "# One\n", True)
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said[-3000:]
+    assert containers(engine) == []
+    left = ["docker", "image", "ls", "--quiet", "localhost/orbiter-r2d"]
+    assert subprocess.run(left, env=engine, capture_output=True, text=True, check=True).stdout == ""
