@@ -107,7 +107,7 @@ def _levels(names: Sequence[str], edges: Sequence[Edge]) -> Mapping[str, int]:
 
 # Text --------------------------------------------------------------------------------------------------------------
 
-_COPIES = {"environment": "environment of", "addition": "what is new in"}
+_COPIES = {"environment": "+ environment of its build", "addition": "+ what its build adds"}
 
 
 def as_text(graph: Graph) -> str:
@@ -143,7 +143,7 @@ def as_text(graph: Graph) -> str:
 
 def _note(node: Node, source: Edge | None) -> str:
     if source:
-        return f"+ {_COPIES[source.kind]} {source.source}"
+        return _COPIES[source.kind]
     return "built only" if node.kind == "build" else ""
 
 

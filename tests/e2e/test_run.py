@@ -104,6 +104,21 @@ def test_link_opens_and_a_signal_leaves_nothing(project: Path, engine: Mapping[s
     assert containers(engine) == []
 
 
+def test_interrupt_in_the_middle_of_the_start_leaves_nothing(project: Path, engine: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "orbiter", "run", "debian-base", "-p0"]
+    with subprocess.Popen(
+        command, cwd=project, env=engine, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        until = time.monotonic() + 60
+        while not containers(engine):
+            assert time.monotonic() < until
+        # As a terminal does it: to everything that runs in the foreground.
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, b"")
+    assert containers(engine) == []
+
+
 def test_in_the_background_with_the_token_of_the_environment(project: Path, engine: Mapping[str, str]) -> None:
     environment = {**engine, "JUPYTER_TOKEN": "a+token/of mine"}
     done = run_orbiter(project, environment, "run", "debian-base", "-d", "-p", "0", "--name", "orbiter-run-test")

@@ -9,6 +9,7 @@ from orbiter import pipeline
 from orbiter.containers import Mount, Owner, Settings, candidates, home_of, may_write, repo2docker, server, shell
 from orbiter.errors import NothingMatched, UsageError
 from orbiter.model import BuildPlan
+from tests.conftest import Run
 
 CONFIG = """\
 build:
@@ -133,3 +134,42 @@ def test_who_may_write(owner: tuple[int, int, int], may: bool) -> None:
 
 def test_mount_is_in_the_home(plan: BuildPlan) -> None:
     assert home_of(plan.project, "book") == "/home/jovyan/book"
+
+
+SEVERAL = "which image? One of: debian-base, debian-geo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], SEVERAL),
+        (["bash", "--", "ls"], SEVERAL),
+        (["r2d"], SEVERAL),
+        (["run", "debian-*"], "4 images match, name one of them: debian-core, debian-base, debian-geo, debian-tool"),
+        (["bash", "-b", "debian"], "4 images match, name one of them: "),
+        (["run", "debian-base-build"], "debian-base-build: a nested build is never published"),
+        (
+            ["run", "debian-base", "--host", "localhost"],
+            "--host localhost: is no IP address; ",
+        ),
+        (["run", "debian-base", "-e", "JUPYTER_TOKEN="], "-e JUPYTER_TOKEN: an empty token would let everybody in"),
+    ],
+)
+def test_wrong_usage_is_2(plan: BuildPlan, orbiter: Run, arguments: list[str], message: str) -> None:
+    done = orbiter(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"orbiter: {message}")
+
+
+@pytest.mark.parametrize("command", ["run", "bash"])
+def test_no_docker_is_4(plan: BuildPlan, orbiter: Run, tmp_path: Path, command: str) -> None:
+    done = orbiter(command, "debian-base", PATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("orbiter: docker is not installed, or not on PATH; ")
+
+
+@pytest.mark.parametrize("command", ["run", "bash", "r2d"])
+def test_no_such_image_is_3(plan: BuildPlan, orbiter: Run, command: str) -> None:
+    done = orbiter(command, "debian-bse")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "orbiter: no target matches 'debian-bse'; did you mean 'debian-base'?\n"

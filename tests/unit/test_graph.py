@@ -31,8 +31,8 @@ debian:trixie-slim                0
 └── debian-core                   1
     ├── debian-base-build         2  built only
     │   └── debian-geo-build      3  built only
-    └── debian-base               3  + environment of debian-base-build
-        └── debian-geo            4  + what is new in debian-geo-build
+    └── debian-base               3  + environment of its build
+        └── debian-geo            4  + what its build adds
 
 other
 debian-base                       3  another family
