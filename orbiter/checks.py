@@ -50,14 +50,19 @@ def suites(plan: BuildPlan, names: Sequence[str]) -> tuple[Suite, ...]:
     """The checks of the published images among the named targets and groups, in the order of the plan."""
     groups = {group.name: group.targets for group in plan.groups}
     wanted = {target for name in names for target in groups.get(name, (name,))}
-    by_name = {target.name: target for target in plan.targets}
-    return tuple(
-        _suite(plan, by_name, target) for target in plan.targets if target.name in wanted and target.image.deployable
-    )
+    return tuple(_suite(plan, target) for target in plan.targets if target.name in wanted and target.image.deployable)
 
 
-def _suite(plan: BuildPlan, by_name: dict[str, Target], target: Target) -> Suite:
-    start = _start(by_name, target)
+def starts(plan: BuildPlan, target: Target) -> Start | None:
+    """How the image starts: as it says itself, else as the nearest parent within the project says."""
+    by_name = {each.name: each for each in plan.targets}
+    while target.stage.start is None and target.image.parent.target:
+        target = by_name[target.image.parent.target]
+    return target.stage.start
+
+
+def _suite(plan: BuildPlan, target: Target) -> Suite:
+    start = starts(plan, target)
     jupyter = start is not None and start.jupyter
     return Suite(
         target=target.name,
@@ -65,12 +70,6 @@ def _suite(plan: BuildPlan, by_name: dict[str, Target], target: Target) -> Suite
         serves=jupyter,
         checks=tuple(_checks(plan, target, jupyter=jupyter)),
     )
-
-
-def _start(by_name: dict[str, Target], target: Target) -> Start | None:
-    """How the image starts: as it says itself, else as the nearest parent within the project says."""
-    parent = target.image.parent.target
-    return target.stage.start or (_start(by_name, by_name[parent]) if parent else None)
 
 
 def _checks(plan: BuildPlan, target: Target, *, jupyter: bool) -> Iterator[Check]:

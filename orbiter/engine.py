@@ -5,9 +5,11 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,11 +66,29 @@ class Engine(Protocol):
     def remove(self, container: str) -> None:
         """Ends the container and removes it."""
 
-    def ask(self, *arguments: str, timeout: float | None = None) -> str:
-        """What `docker ARGUMENTS` prints. A failure, or no answer in `timeout` seconds, is an EngineError."""
+    def ask(
+        self,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        shielded: bool = False,
+    ) -> str:
+        """What `docker ARGUMENTS` prints. A failure, or no answer in `timeout` seconds, is an EngineError.
+
+        If it is `shielded`, an interrupt of the terminal does not reach it.
+        """
 
     def attach(self, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
         """Runs `docker ARGUMENTS` on this terminal, and returns its status. An interrupt reaches Docker first."""
+
+    def following(self, container: str) -> AbstractContextManager[None]:
+        """What the container prints goes to stderr, from its beginning to the end of the block."""
+
+    def end(self, container: str) -> None:
+        """Has the container stop, within ten seconds, and removes it, whatever the terminal sends meanwhile."""
+
+    def program(self, command: Sequence[str]) -> int:
+        """Runs another program that knows Docker on this terminal, and returns its status."""
 
 
 def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
@@ -264,9 +284,15 @@ class Buildx:
     def remove(self, container: str) -> None:
         self._capture(["docker", "rm", "--force", "--volumes", container])
 
-    def ask(self, *arguments: str, timeout: float | None = None) -> str:
+    def ask(
+        self,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        shielded: bool = False,
+    ) -> str:
         try:
-            done = self._capture(["docker", *arguments], timeout=timeout)
+            done = self._capture(["docker", *arguments], variables, timeout=timeout, shielded=shielded)
         except subprocess.TimeoutExpired as over:
             raise EngineError(f"docker {' '.join(arguments[:2])}: no answer within {timeout:.0f} s") from over
         if done.returncode != 0:
@@ -302,12 +328,47 @@ class Buildx:
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"{program} answered something else than a user and a secret") from error
 
-    def _capture(
-        self, command: Sequence[str], variables: Mapping[str, str] | None = None, timeout: float | None = None
-    ) -> "subprocess.CompletedProcess[bytes]":
-        environment = {**os.environ, **(variables or {})}
+    @contextmanager
+    def following(self, container: str) -> Iterator[None]:
         try:
-            return subprocess.run(command, env=environment, capture_output=True, timeout=timeout, check=False)
+            process = subprocess.Popen(["docker", "logs", "--follow", container], stdout=sys.stderr, stderr=sys.stderr)
+        except OSError as error:
+            raise EngineError(_NO_DOCKER) from error
+        with process:
+            try:
+                yield
+            except Exception:
+                # The container ended, as a rule: the last of what it printed is still on its way.
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+                raise
+            finally:
+                process.terminate()
+
+    def end(self, container: str) -> None:
+        self._capture(["docker", "stop", "--time=10", container], shielded=True)
+        self._capture(["docker", "rm", "--force", "--volumes", container], shielded=True)
+
+    def program(self, command: Sequence[str]) -> int:
+        return self._run(command, Path(), {})
+
+    def _capture(
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+        shielded: bool = False,
+    ) -> "subprocess.CompletedProcess[bytes]":
+        try:
+            return subprocess.run(
+                command,
+                env={**os.environ, **(variables or {})},
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                start_new_session=shielded,
+            )
         except OSError as error:
             raise EngineError(_NO_DOCKER) from error
 

@@ -73,6 +73,21 @@ def run_orbiter(folder: Path, engine: Mapping[str, str], *arguments: str) -> "su
 
 
 @pytest.fixture(scope="session")
+def repo2docker(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> str:
+    """The program: the one on PATH, else one that is installed for these tests."""
+    if found := shutil.which("jupyter-repo2docker", path=engine["PATH"]):
+        return found
+    folder = tmp_path_factory.mktemp("repo2docker")
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(folder / "bin" / "pip"), "install", "--quiet", "jupyter-repo2docker"],
+    ):
+        done = subprocess.run(command, env=engine, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return str(folder / "bin" / "jupyter-repo2docker")
+
+
+@pytest.fixture(scope="session")
 def hadolint() -> str:
     found = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
     assert found, "hadolint is missing; install the extra 'test'"

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "schema"),
-    "Build": ("plan", "build", "test"),
+    "Build": ("plan", "graph", "build", "test"),
+    "Use": ("run", "bash", "r2d", "images"),
     "Publish": ("docker-push", "docker-pushrm", "readme"),
-    "Tidy": ("images", "clean", "docker-rmi", "docker-clean", "docker-prune"),
-    "Help": ("doctor",),
+    "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),
+    "Help": ("doctor", "completion"),
 }
 """Heading → names of commands. The module of a command has its name with `_` for `-`, and so has its function."""
 

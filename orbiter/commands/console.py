@@ -28,9 +28,14 @@ def _coloured(text: str, colour: str | None, stream: TextIO) -> str:
     return click.style(text, fg=colour) if colour and stream.isatty() and "NO_COLOR" not in os.environ else text
 
 
+def as_json(data: Any) -> str:
+    """A result for programs, as text."""
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
 def print_json(data: Any) -> None:
     """A result for programs."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    click.echo(as_json(data))
 
 
 def count(findings: Iterable["Finding"]) -> str:

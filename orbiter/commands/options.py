@@ -9,6 +9,9 @@ import click
 from orbiter.commands import console
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from orbiter.completing import Names
     from orbiter.pipeline import Planned
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,6 +26,7 @@ def file(command: Command) -> Command:
         "-f",
         "--file",
         envvar="ORBITER_FILE",
+        type=click.Path(),
         metavar="FILE",
         help="The configuration  [default: $ORBITER_FILE, else orbiter.yaml, orbiter.yml or invoke.yaml here].",
     )(command)
@@ -43,9 +47,18 @@ def form(*formats: str) -> Callable[[Command], Command]:
 def selection(command: Command) -> Command:
     """Names and globs of targets, or `-b FAMILY -i IMAGE`: parameters `targets`, `family` and `image`."""
     for decorate in (
-        click.option("-i", "--image", metavar="IMAGE", help="Only this image of the family."),
-        click.option("-b", "--build", "family", metavar="FAMILY", help="Only this family, as in the original tool."),
-        click.argument("targets", nargs=-1),
+        click.option(
+            "-i", "--image", metavar="IMAGE", help="Only this image of the family.", shell_complete=_complete_images
+        ),
+        click.option(
+            "-b",
+            "--build",
+            "family",
+            metavar="FAMILY",
+            help="Only this family, as in the original tool.",
+            shell_complete=_complete_families,
+        ),
+        click.argument("targets", nargs=-1, shell_complete=_complete_targets),
     ):
         command = decorate(command)
     return command
@@ -81,3 +94,33 @@ def patterns(planned: "Planned", targets: tuple[str, ...], family: str | None, i
     from orbiter.plan import family_patterns
 
     return targets + family_patterns(planned.plan, family, image)
+
+
+def _complete_targets(context: click.Context, parameter: click.Parameter, word: str) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem
+
+    from orbiter.completing import offered
+
+    given = context.params.get("targets") or ()
+    return [CompletionItem(name, help=about) for name, about in offered(_names(context), word, given)]
+
+
+def _complete_families(context: click.Context, parameter: click.Parameter, word: str) -> list[str]:
+    return [name for name in _names(context).families if name.startswith(word)]
+
+
+def _complete_images(context: click.Context, parameter: click.Parameter, word: str) -> list[str]:
+    return [name for name in _names(context).images(context.params.get("family")) if name.startswith(word)]
+
+
+def _names(context: click.Context) -> "Names":
+    """The names of the configuration; none if it cannot be read: a shell has no place for complaints."""
+    from orbiter import pipeline, source
+    from orbiter.completing import Names, names
+    from orbiter.errors import OrbiterError
+
+    try:
+        config = pipeline.find(context.params.get("file") or context.find_root().params.get("file"), Path())
+        return names(source.load(config.read_bytes(), str(config)).data)
+    except (OrbiterError, OSError):
+        return Names()

@@ -5,7 +5,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -45,20 +44,6 @@ def published(root: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapp
     yield folder
     # Without an error if only the registry has it.
     docker(engine, "rmi", "--force", f"{repo}:debian-base-0.2.0")
-
-
-@pytest.fixture(scope="module")
-def repo2docker(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> str:
-    if found := shutil.which("jupyter-repo2docker", path=engine["PATH"]):
-        return found
-    folder = tmp_path_factory.mktemp("repo2docker")
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "pip"), "install", "--quiet", "jupyter-repo2docker"],
-    ):
-        done = subprocess.run(command, env=engine, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return str(folder / "bin" / "jupyter-repo2docker")
 
 
 @pytest.fixture(scope="module")

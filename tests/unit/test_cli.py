@@ -19,7 +19,7 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
-INDEPENDENT = ("init", "schema", "clean", "docker-clean", "docker-prune", "doctor")
+INDEPENDENT = ("init", "schema", "completion", "clean", "docker-clean", "docker-prune", "doctor")
 """Commands that do without a valid configuration."""
 
 
