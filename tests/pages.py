@@ -36,10 +36,10 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def steps(block: Block) -> Iterator[Step]:
-    """The commands of a console block: a line after `$ `, and what the shell still wants on the lines below it."""
+    """The commands of a console block: a line after `$ `, and the lines below it that belong to it for the shell."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()
         end = 1
-        while end < len(lines) and "\n".join(lines[:end]).count("'") % 2:
+        while end < len(lines) and (lines[end - 1].endswith("\\") or "\n".join(lines[:end]).count("'") % 2):
             end += 1
         yield Step("\n".join(lines[:end]), tuple(lines[end:]))

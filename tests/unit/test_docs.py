@@ -150,6 +150,16 @@ def test_generated_files_that_are_shown_are_compared() -> None:
                 assert block in compared
 
 
+def test_bake_file_has_no_label_or_variable_that_is_not_named() -> None:
+    page = (DOCS / "reference/bake-file.md").read_text()
+    template = (ROOT / "docker-bake.hcl.j2").read_text()
+    labels = re.findall(r'^ {4}"([a-z.]+)" +=', template, re.MULTILINE)
+    variables = re.findall(r'^variable "([A-Z]+_?[A-Z]+)"', (ROOT / "docker-bake.hcl").read_text(), re.MULTILINE)
+    assert "orbiter.target" in labels
+    assert "CACHE_REPO" in variables
+    assert [name for name in labels + variables if f"`{name}`" not in page] == []
+
+
 def test_dockerfiles_of_people_pass_hadolint(hadolint: str) -> None:
     own = [b for page in PAGES for b in blocks(page) if b.language == "dockerfile" and not b.file]
     assert own
