@@ -1,6 +1,7 @@
 # make demo   builds a small family for real, and asks it for a first answer
 # make test   every test, on a real engine
 # make check  the fast ones: format, lint, types, layers, unit, cases
+# make docs   the documentation as a site, in site/
 # make bench  the numbers of docs/performance.md
 # make bench-images  the numbers of docs/images.md, on an engine of its own
 # make clean  takes everything away that these made
@@ -10,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 
-.PHONY: demo demo-stop test check bench bench-images clean
+.PHONY: demo demo-stop test check docs bench bench-images clean
 
 # The environment is made anew when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -34,6 +35,10 @@ check: $(VENV)/ready
 test: check
 	ORBITER_REQUIRE_ENGINE=1 $(BIN)/pytest -n $(JOBS) --dist loadfile tests/contract tests/packaging tests/e2e
 
+docs: $(VENV)/ready
+	$(BIN)/python scripts/docs.py
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/ready
 	$(BIN)/python scripts/bench.py $(ARGS)
 
@@ -42,4 +47,4 @@ bench-images: $(VENV)/ready
 
 clean:
 	scripts/engine.sh purge --all
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build/lib dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build/lib dist site
