@@ -179,7 +179,7 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
         # Buildx has not begun: its own words say why.
         reasons.append("\n".join(done.words))
     if not reasons:
-        return error
+        reasons.append("its own messages are above")
     return BuildFailed(f"{error}: {'; '.join(reasons)}", error.failures, error.records)
 
 

@@ -149,7 +149,7 @@ class Buildx:
             records = tuple(self._records(folder, options.builder, began))
             failures = (failed_step(record.told) for record in records)
             raise BuildFailed(
-                f"docker buildx bake failed with status {status}" + ("" if hear else "; its own messages are above"),
+                f"docker buildx bake failed with status {status}",
                 tuple(failure for failure in failures if failure),
                 records,
             )

@@ -171,6 +171,8 @@ class Progress:
         result: Result = "not reached"
         if failed:
             result = "failed"
+        elif done and not vertices:
+            result = "built"  # a builder without a history
         elif done or (
             bool(steps)
             and all(vertex.ended for vertex in steps + exports)
