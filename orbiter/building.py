@@ -22,6 +22,9 @@ from orbiter.plan import tags
 from orbiter.progress import Progress, Step, Work
 from orbiter.report import Outcome, Report
 
+_RACE = re.compile(r'^image "[^"]+": already exists$')
+"""What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -62,6 +65,7 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
     work, buildx = dict[str, Work](), dict[str, Any]()
     errors: list[BuildFailed] = []
+    again = 3
     seconds = 0.0
     while wanted:
         done = _bake(job, wanted, engine, say)
@@ -70,6 +74,10 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
         seconds += done.seconds
         if not done.error:
             break
+        if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
+            again -= 1
+            say("another build has just made the same image; once more, from the cache")
+            continue
         errors.append(_told(job, done, done.error, say))
         failed = {target for target, each in done.work.items() if each.failed}
         if not job.keep_going or not failed:

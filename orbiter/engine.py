@@ -145,8 +145,9 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            self._explain_failure()
             records = tuple(self._records(folder, options.builder, began))
+            if not records:
+                self._explain_failure(options.builder)
             failures = (failed_step(record.told) for record in records)
             raise BuildFailed(
                 f"docker buildx bake failed with status {status}",
@@ -267,12 +268,16 @@ class Buildx:
         except OSError as error:
             raise EngineError(f"cannot run {command[0]}: {error.strerror}") from error
 
-    def _explain_failure(self) -> None:
+    def _explain_failure(self, builder: str | None) -> None:
         """Raises EngineError if there is no Buildx, or no engine that answers: better words than Buildx's own."""
         if self._fails(["docker", "buildx", "version"]):
             raise EngineError("docker has no Buildx; install the plugin: https://docs.docker.com/build/install-buildx/")
-        if self._fails(["docker", "buildx", "ls"]) or (
-            "DOCKER_HOST" not in os.environ and self._fails(["docker", "version"])
+        # Of an engine that DOCKER_HOST names, only the builder knows whether it is the one that is meant.
+        inspected = self._capture(["docker", "buildx", "inspect", *([builder] if builder else [])])
+        if (
+            _SILENT.search((inspected.stdout + inspected.stderr).decode(errors="replace"))
+            or self._fails(["docker", "buildx", "ls"])
+            or ("DOCKER_HOST" not in os.environ and self._fails(["docker", "version"]))
         ):
             raise EngineError(_NO_ENGINE)
 
