@@ -113,6 +113,8 @@ def build(
     if form == "json":
         console.print_json(report.as_data(made))
     else:
+        if not job.listens:
+            console.say("")  # below the last line of Buildx's
         click.echo(report.as_text(made))
     if error:
         raise error
