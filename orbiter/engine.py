@@ -4,13 +4,14 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,11 @@ from orbiter.errors import EngineError, LockError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BakeOptions:
-    """What `docker buildx bake` is told beside the targets. `set` holds overrides as `target.key=value`."""
+    """What `docker buildx bake` is told beside the targets.
+
+    `set` holds overrides as `target.key=value`, `allow` what the build may have beyond its folder (`fs.read=/etc`).
+    `metadata` is the file that Buildx writes what it made to, once all is done.
+    """
 
     push: bool = False
     load: bool = False
@@ -29,7 +34,9 @@ class BakeOptions:
     builder: str | None = None
     platforms: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     progress: str | None = None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +47,37 @@ class Answer:
     output: str
 
 
-class BuildFailed(EngineError):
-    """Bake ended with an error: the steps that failed, where Buildx could tell."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A build in Buildx's history: the folder of its context, relative to the project, and all that Buildx tells."""
 
-    def __init__(self, text: str, failures: tuple[Failure, ...]) -> None:
+    identity: str
+    context: str
+    told: bytes
+
+
+class BuildFailed(EngineError):
+    """Bake ended with an error: the builds that it began, and the steps that failed, where Buildx could tell."""
+
+    def __init__(self, text: str, failures: tuple[Failure, ...], records: tuple[Record, ...] = ()) -> None:
         super().__init__(text)
         self.failures = failures
+        self.records = records
 
 
 class Engine(Protocol):
     """What the rest of Orbiter asks of an engine. All methods raise EngineError."""
 
-    def bake(self, folder: Path, targets: Sequence[str], options: BakeOptions) -> None:
-        """Builds targets of the bake file in `folder`; progress goes to stderr."""
+    def bake(
+        self, folder: Path, targets: Sequence[str], options: BakeOptions, hear: Callable[[str], None] | None = None
+    ) -> None:
+        """Builds targets of the bake file in `folder`. Progress goes to stderr, or line by line to `hear`.
+
+        An interrupt, and SIGTERM, stop the build within two seconds and raise KeyboardInterrupt; a second one kills it.
+        """
+
+    def replay(self, identity: str, builder: str | None) -> Sequence[str]:
+        """The progress of a build of the history, as lines of `--progress=rawjson`."""
 
     def start(self, reference: str, *, serves: bool, token: str) -> str:
         """Starts a container of an image that is there, and returns its id. Unless it `serves`, it only waits."""
@@ -98,6 +123,10 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
         command += ["--builder", options.builder]
     if options.progress:
         command += ["--progress", options.progress]
+    if options.metadata:
+        command += ["--metadata-file", options.metadata]
+    for allowed in options.allow:
+        command += ["--allow", allowed]
     command += ["--push"] * options.push + ["--load"] * options.load + ["--no-cache"] * options.no_cache
     for override in options.set:
         command += ["--set", override]
@@ -225,32 +254,48 @@ def _lines(texts: Iterable[str]) -> tuple[str, ...]:
 class Buildx:
     """Docker with the Buildx plugin, as the command line of this machine finds it."""
 
-    def bake(self, folder: Path, targets: Sequence[str], options: BakeOptions) -> None:
+    def bake(
+        self, folder: Path, targets: Sequence[str], options: BakeOptions, hear: Callable[[str], None] | None = None
+    ) -> None:
         began = time.time()
-        status = self._run(bake_command(targets, options), folder, bake_variables(options))
+        command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
+        status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            self.explain_failure()
+            records = tuple(self._records(folder, options.builder, began))
+            if not records:
+                self.explain_failure(options.builder)
+            failures = (self._failure(record, options.builder) for record in records)
             raise BuildFailed(
-                f"docker buildx bake failed with status {status}; its own messages are above",
-                tuple(self._failures(options.builder, began)),
+                f"docker buildx bake failed with status {status}",
+                tuple(failure for failure in failures if failure),
+                records,
             )
 
-    def _failures(self, builder: str | None, since: float) -> Iterator[Failure]:
-        """The builds that failed since then, from Buildx's history; none where it has no history."""
+    def _records(self, folder: Path, builder: str | None, since: float) -> Iterator[Record]:
+        """The builds that began since then (seconds since 1970), the last one first; none without a history."""
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
             # The clocks of the engine and of this machine may differ a little.
-            recent = datetime.fromisoformat(record["created_at"]).timestamp() > since - 5
-            if record["status"] == "Error" and recent:
+            if datetime.fromisoformat(record["created_at"]).timestamp() > since - 5:
                 identity = record["ref"].rpartition("/")[2]
-                told = self._capture([*history, "inspect", identity, "--format", "json", *at])
-                logs = self._capture([*history, "logs", identity, "--progress", "rawjson", *at])
-                # Progress is printed to stderr (Buildx 0.29), however much it is what was asked for.
-                failure = failed_step(told.stdout, logs.stdout + logs.stderr) if told.returncode == 0 else None
-                if failure:
-                    yield failure
+                # In the folder of the project: the contexts of other projects lie outside of it.
+                told = self._capture([*history, "inspect", identity, "--format", "json", *at], folder=folder)
+                if told.returncode == 0:
+                    yield Record(
+                        identity=identity, context=json.loads(told.stdout).get("Context", ""), told=told.stdout
+                    )
+
+    def replay(self, identity: str, builder: str | None) -> Sequence[str]:
+        at = ["--builder", builder] if builder else []
+        told = self._capture(["docker", "buildx", "history", "logs", identity, "--progress", "rawjson", *at])
+        return told.stderr.decode(errors="replace").splitlines() if told.returncode == 0 else ()
+
+    def _failure(self, record: Record, builder: str | None) -> Failure | None:
+        if not json.loads(record.told).get("Error"):
+            return None
+        return failed_step(record.told, "\n".join(self.replay(record.identity, builder)).encode())
 
     def start(self, reference: str, *, serves: bool, token: str) -> str:
         own = [] if serves else ["--entrypoint", "tail"]
@@ -357,13 +402,16 @@ class Buildx:
         command: Sequence[str],
         variables: Mapping[str, str] | None = None,
         *,
+        folder: Path | None = None,
         timeout: float | None = None,
         shielded: bool = False,
     ) -> "subprocess.CompletedProcess[bytes]":
+        environment = {**os.environ, **(variables or {})}
         try:
             return subprocess.run(
                 command,
-                env={**os.environ, **(variables or {})},
+                cwd=folder,
+                env=environment,
                 capture_output=True,
                 timeout=timeout,
                 check=False,
@@ -373,13 +421,7 @@ class Buildx:
             raise EngineError(_NO_DOCKER) from error
 
     def _run(self, command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> int:
-        try:
-            process = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables})
-        except FileNotFoundError as error:
-            raise EngineError(_NO_DOCKER) from error
-        except OSError as error:
-            raise EngineError(f"cannot run {command[0]}: {error.strerror}") from error
-        with process:
+        with self._started(command, folder, variables) as process:
             try:
                 return process.wait()
             except KeyboardInterrupt:
@@ -387,18 +429,78 @@ class Buildx:
                 process.wait()
                 raise
 
-    def explain_failure(self) -> None:
+    def _build(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        hear: Callable[[str], None] | None,
+    ) -> int:
+        with (
+            _terminable(),
+            self._started(command, folder, variables, stderr=subprocess.PIPE if hear else None) as process,
+        ):
+            try:
+                if hear and process.stderr:
+                    for line in process.stderr:
+                        hear(line.decode(errors="replace"))
+                return process.wait()
+            except BaseException:
+                _stop(process)
+                raise
+
+    def _started(
+        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], stderr: int | None = None
+    ) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stderr=stderr)
+        except FileNotFoundError as error:
+            raise EngineError(_NO_DOCKER) from error
+        except OSError as error:
+            raise EngineError(f"cannot run {command[0]}: {error.strerror}") from error
+
+    def explain_failure(self, builder: str | None = None) -> None:
         """Raises EngineError if there is no Buildx, or no engine that answers: better words than Buildx's own."""
         if self._fails(["docker", "buildx", "version"]):
             raise EngineError("docker has no Buildx; install the plugin: https://docs.docker.com/build/install-buildx/")
-        if self._fails(["docker", "buildx", "ls"]) or (
-            "DOCKER_HOST" not in os.environ and self._fails(["docker", "version"])
+        # Of an engine that DOCKER_HOST names, only the builder knows whether it is the one that is meant.
+        inspected = self._capture(["docker", "buildx", "inspect", *([builder] if builder else [])])
+        if (
+            _SILENT.search((inspected.stdout + inspected.stderr).decode(errors="replace"))
+            or self._fails(["docker", "buildx", "ls"])
+            or ("DOCKER_HOST" not in os.environ and self._fails(["docker", "version"]))
         ):
             raise EngineError(_NO_ENGINE)
 
     def _fails(self, command: Sequence[str]) -> bool:
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return done.returncode != 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is an interrupt."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ends Buildx, which cancels the build: at once on a further interrupt, and after 1.5 s at the latest."""
+    try:
+        # A terminal has sent it already, `kill` has not; Buildx minds only the third one.
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=1.5)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        with suppress(KeyboardInterrupt):
+            process.wait()
 
 
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"

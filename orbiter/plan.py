@@ -9,7 +9,7 @@ from typing import Any
 from orbiter import builders
 from orbiter.builders import Builders
 from orbiter.diagnostics import dotted
-from orbiter.errors import NothingMatched
+from orbiter.errors import NothingMatched, UsageError
 from orbiter.lock import Entry, Lock
 from orbiter.lock import stale as lock_stale
 from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
@@ -99,6 +99,30 @@ def restrict(plan: BuildPlan, patterns: Sequence[str]) -> BuildPlan:
         targets=tuple(target for target in plan.targets if target.name in wanted),
         groups=tuple(group for group in groups_left if group.targets),
     )
+
+
+def without_parents(plan: BuildPlan, names: Sequence[str]) -> tuple[BuildPlan, tuple[str, ...]]:
+    """The plan of the named targets and groups alone, and the overrides by which bake takes their parents as published.
+
+    The nested build of a named image belongs to it. Raises UsageError if a parent is never published.
+    """
+    groups = {group.name: group.targets for group in plan.groups}
+    named = {target for name in names for target in groups.get(name, (name,))}
+    named |= {target.image.nested for target in plan.targets if target.name in named and target.image.nested}
+    published = {target.name for target in plan.targets if target.image.deployable}
+    kept = tuple(target for target in plan.targets if target.name in named)
+    overrides = []
+    for target in kept:
+        for context in target.contexts:
+            if context.kind == "target" and context.value not in named:
+                if context.value not in published:
+                    raise UsageError(
+                        f"'{target.name}' needs '{context.value}', a nested build, which is never published; "
+                        f"name it too, or leave out --no-deps"
+                    )
+                overrides.append(f"{target.name}.contexts.{context.reference}=docker-image://{context.reference}")
+    alone = tuple(replace(target, needs=tuple(need for need in target.needs if need in named)) for target in kept)
+    return replace(plan, targets=alone, groups=()), tuple(overrides)
 
 
 def as_text(plan: BuildPlan) -> str:

@@ -1,5 +1,8 @@
 """`orbiter build`: compile, then bake."""
 
+import sys
+from pathlib import Path
+
 import click
 
 from orbiter.commands import console, options
@@ -11,6 +14,9 @@ from orbiter.errors import UsageError
     "  orbiter build debian-base 'alpine-*'    by name or glob\n"
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
+    "  orbiter build --keep-going              finish all that a failure leaves possible\n"
+    "  orbiter build --no-deps debian-base     on its parents as they are published\n"
+    "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
     "  orbiter build --set '*.network=host'    any override that bake knows"
 )
 @options.file
@@ -26,10 +32,21 @@ from orbiter.errors import UsageError
     help="Build for this platform; several are possible.",
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
+@click.option("-k", "--keep-going", is_flag=True, help="After a failure, build all that does not need what failed.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="TARGET.KEY=VALUE", help="Override a value of the bake file."
 )
-@click.option("--progress", type=click.Choice(["auto", "plain", "tty", "quiet", "rawjson"]), help="Buildx's progress.")
+@click.option(
+    "--allow", multiple=True, metavar="WHAT", help="Let the build have it, as Buildx asks for it (fs.read=DIR)."
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "tty", "quiet", "rawjson"]),
+    help="Buildx's progress  [default: its own on a terminal, else a line a step].",
+)
+@click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
+@options.form("text", "json")
 def build(
     file: str | None,
     targets: tuple[str, ...],
@@ -40,41 +57,64 @@ def build(
     builder: str | None,
     platforms: tuple[str, ...],
     no_cache: bool,
+    no_deps: bool,
+    keep_going: bool,
     overrides: tuple[str, ...],
+    allow: tuple[str, ...],
     progress: str | None,
+    metadata: Path | None,
+    form: str,
 ) -> None:
     """Compile, then build with Docker Buildx.
 
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
-    with them.
+    with them. At the end a table says what came of each: built, cached, failed or not reached.
     """
-    from orbiter import output, pipeline
-    from orbiter.blame import blame
-    from orbiter.engine import BakeOptions, BuildFailed, Buildx
-    from orbiter.plan import select
+    from orbiter import building, output, pipeline, report
+    from orbiter.engine import BakeOptions, Buildx
+    from orbiter.plan import restrict, select, without_parents
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
+    if metadata and not metadata.parent.is_dir():
+        raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
     planned = options.planned(file)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
+    if no_deps:
+        plan, published = without_parents(planned.plan, chosen)
+    else:
+        plan, published = restrict(planned.plan, chosen), ()
     files = pipeline.render(planned)
     changes = output.compare(files, planned.config.parent)
     output.write(changes, planned.config.parent)
     if changes:
         console.say(output.summary(changes, wrote=True))
-    bake = BakeOptions(
-        push=push,
-        load=load,
-        no_cache=no_cache,
-        builder=builder,
-        platforms=tuple(name for given in platforms for name in given.split(",") if name),
-        set=overrides,
-        progress=progress,
+    job = building.Job(
+        planned=planned,
+        plan=plan,
+        wanted=chosen,
+        files=files,
+        options=BakeOptions(
+            push=push,
+            load=load,
+            no_cache=no_cache,
+            builder=builder,
+            platforms=tuple(name for given in platforms for name in given.split(",") if name),
+            set=(*published, *overrides),
+            allow=allow,
+            progress=progress,
+        ),
+        keep_going=keep_going,
+        listens=progress is None and not sys.stderr.isatty(),
     )
-    try:
-        Buildx().bake(planned.config.parent, chosen, bake)
-    except BuildFailed as error:
-        finding = blame(planned.plan, planned.document, files, error.failures)
-        if finding:
-            console.say(str(finding), colour="red")
-        raise
+    made, error = building.run(job, Buildx(), console.say)
+    if metadata:
+        building.write_metadata(made, metadata)
+    if form == "json":
+        console.print_json(report.as_data(made))
+    else:
+        if not job.listens:
+            console.say("")  # below the last line of Buildx's
+        click.echo(report.as_text(made))
+    if error:
+        raise error

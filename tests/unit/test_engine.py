@@ -26,10 +26,18 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_bake_command_has_every_option() -> None:
     options = BakeOptions(
-        push=True, load=False, no_cache=True, builder="remote", set=("*.network=host", "a.tags=b c"), progress="plain"
+        push=True,
+        load=False,
+        no_cache=True,
+        builder="remote",
+        set=("*.network=host", "a.tags=b c"),
+        allow=("fs.read=/etc",),
+        progress="plain",
+        metadata="m.json",
     )
     assert bake_command(("default", "a"), options) == [
         *("docker", "buildx", "bake", "--file", "docker-bake.hcl", "--builder", "remote", "--progress", "plain"),
+        *("--metadata-file", "m.json", "--allow", "fs.read=/etc"),
         *("--push", "--no-cache", "--set", "*.network=host", "--set", "a.tags=b c", "default", "a"),
     ]
 
@@ -58,7 +66,7 @@ def test_bake_runs_in_the_folder_of_the_bake_file(docker: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("fails", "message"),
     [
-        ("bake", "docker buildx bake failed with status 9; its own messages are above"),
+        ("bake", "docker buildx bake failed with status 9"),
         ("buildx", "docker has no Buildx; install the plugin"),
     ],
 )
