@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbiter.diagnostics import Finding, Path
-from orbiter.model import BuildPlan, FileSet, Image
+from orbiter.model import BuildPlan, FileSet, Image, Target
 from orbiter.source import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A step that failed, as BuildKit tells it: the context folder of the target, the line of its Dockerfile with
-    the text that stands there, and what the step printed last."""
+    the text that stands there, what the step printed last, and what the engine has to say itself.
+
+    Before any step there is no line: it is 0, and its text empty.
+    """
 
     context: str
     line: int
     text: str
     logs: tuple[str, ...]
+    message: str = ""
 
 
 _TOOLS = {"apt-get": "apt", "apk": "apk", "uv pip": "pip", "micromamba": "conda", "npm": "npm"}
@@ -27,37 +31,63 @@ _NAME = re.compile(r"@?[\w./+-]+")
 
 
 def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequence[Failure]) -> Finding | None:
-    """Where the first failure that can be traced comes from; None if none can.
+    """Where the first failure that can be traced comes from, the latest being the first; None if none can.
 
     A target that is built from a failed one fails with the same step: the one whose Dockerfile has it is to blame.
+    That one's own failure is not always told, as its dependent's cancels it.
     """
-    images = {target.image.directory: target.image for target in plan.targets}
+    targets = {target.image.directory: target for target in plan.targets}
+    told = {failure.context for failure in failures}
     for failure in failures:
-        lines = files.get(f"{failure.context}/Dockerfile", "").splitlines()
-        if failure.context in images and lines[failure.line - 1 : failure.line] == [failure.text]:
-            return _finding(document, images[failure.context], lines[failure.line - 1 :], failure.logs)
+        if failure.context not in targets:
+            continue
+        images = _built_from(plan, targets[failure.context])
+        if not failure.line:
+            return _finding(document, images[0], (), failure)
+        found = [(image, step) for image in images if (step := _step(image, files, failure))]
+        if found:
+            known = [each for each in found if each[0].directory in told]
+            return _finding(document, *(known[-1] if known else found[0]), failure)
     return None
 
 
-def _finding(document: Document, image: Image, lines: Sequence[str], logs: Sequence[str]) -> Finding:
-    section = _section(image, lines)
+def _built_from(plan: BuildPlan, target: Target) -> list[Image]:
+    """The image of the target, and those that it is built from, the nearest first."""
+    by_name = {each.name: each for each in plan.targets}
+    names = [target.name]
+    for name in names:
+        names += [need for need in by_name[name].needs if need not in names]
+    return [by_name[name].image for name in names]
+
+
+def _step(image: Image, files: FileSet, failure: Failure) -> list[str]:
+    """The Dockerfile of the image from the failed step on; nothing if that is a step of another."""
+    lines = files.get(f"{image.directory}/Dockerfile", "").splitlines()[failure.line - 1 :]
+    return lines if lines[:1] == [failure.text] else []
+
+
+def _finding(document: Document, image: Image, lines: Sequence[str], failure: Failure) -> Finding:
+    section = _section(image, lines) if lines else None
     path: Path = image.path
     if section and section in document.value(image.path):
         path = (*image.path, section)
-        if section != "postbuild":
-            path = next(_named(document.value(path), path, logs), path)
-    words = "".join(f"\n  {line}" for line in logs)
+        if section not in ("image", "postbuild"):
+            path = next(_named(document.value(path), path, failure.logs), path)
+    reason = "its parent could not be pulled" if section == "image" else f"the step of '{section}' failed"
+    words = "".join(f"\n  {line}" for line in failure.logs)
     return Finding(
         span=document.span(path),
         path=path,
-        message=f"'{image.target}' could not be built" + (f": the step of '{section}' failed" if section else ""),
-        hint=f"it printed{words}" if logs else None,
+        message=f"'{image.target}' could not be built" + (f": {reason}" if section else ""),
+        hint=f"it printed{words}" if words else f"the engine said\n  {failure.message}" if failure.message else None,
         defined=document.defined(path),
     )
 
 
 def _section(image: Image, lines: Sequence[str]) -> str | None:
     """The section of the configuration that the instruction at the head of `lines` was made for."""
+    if lines[0].startswith("FROM "):
+        return "image"
     if "<<" in lines[0]:
         # The account is a script as well: it is that of the configuration if it has its lines.
         script = "\n".join(["", *lines[1 : lines.index(lines[0].rpartition("<<")[2].strip('"'), 1)], ""])

@@ -89,19 +89,25 @@ def bake_variables(options: BakeOptions) -> dict[str, str]:
 
 
 def failed_step(record: bytes) -> Failure | None:
-    """The step that failed, from what `docker buildx history inspect --format json` prints."""
+    """The step that failed, from what `docker buildx history inspect --format json` prints.
+
+    None if nothing failed, or only because another target did.
+    """
     data = json.loads(record)
-    error = data.get("Error") or {}
+    error = data.get("Error")
+    if not error or data.get("Status") == "canceled":
+        return None
     excerpt = base64.b64decode(error.get("Sources") or "").decode(errors="replace")
     place = re.match(r"Dockerfile:(\d+)\n", excerpt)
     text = re.search(r"^ *\d+ \| >>> (.*)$", excerpt, re.MULTILINE)
-    if not place or not text:
-        return None
+    line, text_there = (int(place[1]), text[1]) if place and text else (0, "")
     return Failure(
         context=data.get("Context", ""),
-        line=int(place[1]),
-        text=text[1],
-        logs=tuple(line.rstrip() for line in (error.get("Logs") or [])[-15:]),
+        line=line,
+        text=text_there,
+        logs=tuple(each.rstrip() for each in (error.get("Logs") or [])[-15:]),
+        # Of a command that failed it says all of the command first.
+        message=error.get("Message", "").rpartition("did not complete successfully: ")[2],
     )
 
 
@@ -115,10 +121,10 @@ class Buildx:
             self._explain_failure()
             raise BuildFailed(
                 f"docker buildx bake failed with status {status}; its own messages are above",
-                tuple(self._failures(options.builder, began)),
+                tuple(self._failures(folder, options.builder, began)),
             )
 
-    def _failures(self, builder: str | None, since: float) -> Iterator[Failure]:
+    def _failures(self, folder: Path, builder: str | None, since: float) -> Iterator[Failure]:
         """The builds that failed since then, from Buildx's history; none where it has no history."""
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
@@ -128,7 +134,8 @@ class Buildx:
             recent = datetime.fromisoformat(record["created_at"]).timestamp() > since - 5
             if record["status"] == "Error" and recent:
                 identity = record["ref"].rpartition("/")[2]
-                told = self._capture([*history, "inspect", identity, "--format", "json", *at])
+                # Buildx tells the contexts of this project, and no other, relative to the folder.
+                told = self._capture([*history, "inspect", identity, "--format", "json", *at], folder=folder)
                 failure = failed_step(told.stdout) if told.returncode == 0 else None
                 if failure:
                     yield failure
@@ -178,10 +185,11 @@ class Buildx:
         return self._run(["docker", *arguments], Path(), variables or {})
 
     def _capture(
-        self, command: Sequence[str], variables: Mapping[str, str] | None = None
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None, folder: Path | None = None
     ) -> "subprocess.CompletedProcess[bytes]":
+        environment = {**os.environ, **(variables or {})}
         try:
-            return subprocess.run(command, env={**os.environ, **(variables or {})}, capture_output=True, check=False)
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
         except OSError as error:
             raise EngineError(_NO_DOCKER) from error
 

@@ -11,7 +11,7 @@ from orbiter.errors import UsageError
     "  orbiter build debian-base 'alpine-*'    by name or glob\n"
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
-    "  orbiter build --set '*.network=host'    any override that bake knows"
+    "  orbiter build --set '*.pull=true'      any override that bake knows"
 )
 @options.file
 @options.selection
