@@ -163,7 +163,12 @@ def parents(engine: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         ("empty", "builder: pip_core, apt: [less]", ".apt: 'debian-other'", 'exec: "/bin/sh": stat /bin/sh'),
         # Neither an account nor the programs to make one.
         ("busybox", "builder: pip_deploy, {build}", ": 'debian-other'", "groupadd: not found"),
-        ("debian", "builder: pip_deploy, {build}", ": 'debian-other'", "the parent lacks the Python of /opt/venv"),
+        (
+            "debian",
+            "builder: pip_deploy, {build}",
+            ": 'debian-other'",
+            "/opt/venv needs /usr/bin/python3.13, which the parent lacks",
+        ),
     ],
     ids=["apt", "apk", "shell", "account", "python"],
 )
