@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbiter.diagnostics import Finding, Path
-from orbiter.model import BuildPlan, FileSet, Image
+from orbiter.model import BuildPlan, FileSet, Image, Target
 from orbiter.source import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """A step that failed, as BuildKit tells it: the context folder of the target, the line of its Dockerfile with
-    the text that stands there, and what the step printed: all of it, and what of it were errors (stderr)."""
+    the text that stands there, what the step printed (all of it, and what of it were errors, stderr), and what the
+    engine has to say itself.
+
+    Before any step there is no line: it is 0, and its text empty.
+    """
 
     context: str
     line: int
     text: str
     logs: tuple[str, ...]
-    errors: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+    message: str = ""
 
 
 _SHOWN = 20
@@ -41,22 +46,47 @@ _NAME = re.compile(r"@?[\w./+-]+")
 
 
 def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequence[Failure]) -> Finding | None:
-    """Where the first failure that can be traced comes from; None if none can.
+    """Where the first failure that can be traced comes from, the latest being the first; None if none can.
 
     A target that is built from a failed one fails with the same step: the one whose Dockerfile has it is to blame.
+    That one's own failure is not always told, as its dependent's cancels it.
     """
-    images = {target.image.directory: target.image for target in plan.targets}
+    targets = {target.image.directory: target for target in plan.targets}
+    told = {failure.context for failure in failures}
     for failure in failures:
-        lines = files.get(f"{failure.context}/Dockerfile", "").splitlines()
-        if failure.context in images and lines[failure.line - 1 : failure.line] == [failure.text]:
-            return _finding(document, images[failure.context], lines[failure.line - 1 :], failure)
+        if failure.context not in targets:
+            continue
+        images = _built_from(plan, targets[failure.context])
+        if not failure.line:
+            return _finding(document, images[0], (), failure)
+        found = [(image, step) for image in images if (step := _step(image, files, failure))]
+        if found:
+            known = [each for each in found if each[0].directory in told]
+            return _finding(document, *(known[-1] if known else found[0]), failure)
     return None
 
 
+def _built_from(plan: BuildPlan, target: Target) -> list[Image]:
+    """The image of the target, and those that it is built from, the nearest first."""
+    by_name = {each.name: each for each in plan.targets}
+    names = [target.name]
+    for name in names:
+        names += [need for need in by_name[name].needs if need not in names]
+    return [by_name[name].image for name in names]
+
+
+def _step(image: Image, files: FileSet, failure: Failure) -> list[str]:
+    """The Dockerfile of the image from the failed step on; nothing if that is a step of another."""
+    lines = files.get(f"{image.directory}/Dockerfile", "").splitlines()[failure.line - 1 :]
+    return lines if lines[:1] == [failure.text] else []
+
+
 def _finding(document: Document, image: Image, lines: Sequence[str], failure: Failure) -> Finding:
-    section, logs = _section(image, lines), failure.logs[-_SHOWN:]
+    section, logs = _section(image, lines) if lines else None, failure.logs[-_SHOWN:]
     path: Path = image.path
     step = f": the step of '{section}' failed" if section else ""
+    if section == "image":
+        step = ": its parent could not be pulled"
     if section == "python":
         path = ("python", "version")
     elif section and section in document.value(image.path):
@@ -64,20 +94,22 @@ def _finding(document: Document, image: Image, lines: Sequence[str], failure: Fa
         if section == "postbuild":
             path, line = next(_reached(document.value(path), path, failure.errors), (path, None))
             step += f" at '{line}'" if line else ""
-        else:
+        elif section != "image":
             path = next(named(document.value(path), path, logs), path)
     words = "".join(f"\n  {line}" for line in logs)
     return Finding(
         span=document.span(path),
         path=path,
         message=f"'{image.target}' could not be built{step}",
-        hint=f"it printed{words}" if logs else None,
+        hint=f"it printed{words}" if words else f"the engine said\n  {failure.message}" if failure.message else None,
         defined=document.defined(path),
     )
 
 
 def _section(image: Image, lines: Sequence[str]) -> str | None:
     """The section of the configuration that the instruction at the head of `lines` was made for."""
+    if lines[0].startswith("FROM "):
+        return "image"
     if "<<" in lines[0]:
         # The account is a script as well: it is that of the configuration if it has its lines.
         script = "\n".join(["", *lines[1 : lines.index(lines[0].rpartition("<<")[2].strip('"'), 1)], ""])

@@ -142,21 +142,25 @@ def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
     """The step that failed, from what `docker buildx history inspect --format json` prints.
 
     It has the last 16 lines of the step (Buildx 0.29); `history logs --progress rawjson`, which is `progress`, has all.
+    None if nothing failed, or only because another target did.
     """
     data = json.loads(record)
-    error = data.get("Error") or {}
+    error = data.get("Error")
+    if not error or data.get("Status") == "canceled":
+        return None
     excerpt = base64.b64decode(error.get("Sources") or "").decode(errors="replace")
     place = re.match(r"Dockerfile:(\d+)\n", excerpt)
     text = re.search(r"^ *\d+ \| >>> (.*)$", excerpt, re.MULTILINE)
-    if not place or not text:
-        return None
-    printed = list(_printed(progress, error.get("Name"))) or [(0, f"{line}\n") for line in error.get("Logs") or ()]
+    line, text_there = (int(place[1]), text[1]) if place and text else (0, "")
+    printed = list(_printed(progress, error.get("Name"))) or [(0, f"{said}\n") for said in error.get("Logs") or ()]
     return Failure(
         context=data.get("Context", ""),
-        line=int(place[1]),
-        text=text[1],
+        line=line,
+        text=text_there,
         logs=_lines(text for _, text in printed),
         errors=_lines(text for stream, text in printed if stream != 1),
+        # Of a command that failed it says all of the command first.
+        message=error.get("Message", "").rpartition("did not complete successfully: ")[2],
     )
 
 
@@ -293,7 +297,7 @@ class Buildx:
         return told.stderr.decode(errors="replace").splitlines() if told.returncode == 0 else ()
 
     def _failure(self, record: Record, builder: str | None) -> Failure | None:
-        if not json.loads(record.told).get("Error"):
+        if failed_step(record.told) is None:
             return None
         return failed_step(record.told, "\n".join(self.replay(record.identity, builder)).encode())
 

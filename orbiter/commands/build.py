@@ -17,7 +17,7 @@ from orbiter.errors import UsageError
     "  orbiter build --keep-going              finish all that a failure leaves possible\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
-    "  orbiter build --set '*.network=host'    any override that bake knows"
+    "  orbiter build --set '*.pull=true'       any override that bake knows"
 )
 @options.file
 @options.selection

@@ -76,14 +76,60 @@ def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str])
                         "postbuild": ["rm -rf /opt/venv/lib/python3*/site-packages/idna*"],
                     },
                 },
-            }
+                # A build on a build, neither published.
+                "deep": {
+                    "image": "core",
+                    "builder": "pip_deploy",
+                    "cmd": ["sleep", "60"],
+                    "build": {
+                        "image": "deep-build-build",
+                        "builder": "pip_builder",
+                        "pip": ["idna==3.6"],
+                        "postbuild": ["cat /srv/inner.txt > /opt/venv/outer.txt"],
+                        "build": {
+                            "image": "core",
+                            "builder": "pip_builder",
+                            "pip": ["six"],
+                            "postbuild": ["echo inner > /srv/inner.txt"],
+                        },
+                    },
+                },
+                "single": {
+                    "image": "core",
+                    "builder": "pip_builder",
+                    "cmd": ["sleep", "60"],
+                    "pip": ["idna==3.6"],
+                },
+            },
+            # On what others have published: an image without Python, and one of the other family.
+            "second": {
+                "single": {
+                    "image": "debian:trixie-slim",
+                    "builder": "pip_builder",
+                    "cmd": ["sleep", "60"],
+                    "apt": ["ca-certificates", "python3"],
+                    "pip": ["idna==3.6"],
+                },
+                "copied": {
+                    "image": "debian:trixie-slim",
+                    "builder": "pip_deploy",
+                    "cmd": ["sleep", "60"],
+                    "apt": ["python3"],
+                    "build": {"image": "debian-core", "builder": "pip_builder", "pip": ["idna==3.6"]},
+                },
+                "stacked": {
+                    "image": "debian-base",
+                    "builder": "pip_deploy",
+                    "build": {"image": "debian-base-build", "builder": "pip_builder", "pip": ["certifi"]},
+                },
+            },
         },
     }
     (folder / "orbiter.yaml").write_text(json.dumps(configuration, indent=2))
     done = run_orbiter(folder, engine, "build", "--load", "--progress=plain")
     assert done.returncode == 0, done.stderr[-5000:]
     yield folder
-    docker(engine, "rmi", "--force", *(f"{REPO}:debian-{name}-0.1.0" for name in ("core", "base", "top")))
+    docker(engine, "rmi", "--force", *docker(engine, "images", "--format={{.Repository}}:{{.Tag}}", REPO).split())
     shutil.rmtree(folder)
 
 
@@ -117,6 +163,47 @@ def test_a_stacked_image_replaces_and_removes_what_its_build_did(project: Path, 
     left = "find /opt/venv -path '*packaging-24.0*' -o -path '*/idna*' ! -path '*/pip/*'"
     assert docker(engine, "run", "--rm", image, "sh", "-c", left) == ""
     assert docker(engine, "run", "--rm", f"{REPO}:debian-base-0.1.0", "pip", "show", "idna").startswith("Name: idna")
+
+
+@pytest.mark.parametrize(
+    ("image", "packages"),
+    [
+        ("debian-deep", ["idna", "pip", "six"]),
+        ("debian-single", ["idna", "pip"]),
+        ("second-single", ["idna", "pip"]),
+        ("second-copied", ["idna", "pip"]),
+        ("second-stacked", ["certifi", "idna", "packaging", "pip", "six"]),
+    ],
+)
+def test_image_has_the_packages_of_its_builds_as_the_notebook_user(
+    project: Path, engine: Mapping[str, str], image: str, packages: list[str]
+) -> None:
+    script = 'id -un; pwd; pip list --format=freeze | sed "s/=.*//" | sort'
+    found = docker(engine, "run", "--rm", f"{REPO}:{image}-0.1.0", "sh", "-ec", script)
+    assert found.split() == ["jovyan", "/home/jovyan", *packages]
+
+
+def test_a_build_on_a_build_has_its_files(project: Path, engine: Mapping[str, str]) -> None:
+    script = "cat /opt/venv/outer.txt; ls /srv"
+    assert docker(engine, "run", "--rm", f"{REPO}:debian-deep-0.1.0", "sh", "-ec", script) == "inner\n"
+
+
+def test_only_published_images_are_tagged(project: Path, engine: Mapping[str, str]) -> None:
+    tags = docker(engine, "images", "--format={{.Tag}}", REPO).split()
+    names = ("base", "core", "deep", "single", "top")
+    assert sorted(tags) == [
+        *(f"debian-{name}-0.1.0" for name in names),
+        *(f"second-{name}-0.1.0" for name in ("copied", "single", "stacked")),
+    ]
+
+
+def test_an_image_on_one_of_another_family_shares_its_layers(project: Path, engine: Mapping[str, str]) -> None:
+    below, above = (
+        json.loads(docker(engine, "inspect", "--format={{json .RootFS.Layers}}", f"{REPO}:{image}-0.1.0"))
+        for image in ("debian-base", "second-stacked")
+    )
+    assert above[: len(below)] == below
+    assert len(above) > len(below)
 
 
 def test_node_packages_reach_the_published_image(project: Path, engine: Mapping[str, str]) -> None:

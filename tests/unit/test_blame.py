@@ -116,7 +116,10 @@ def test_a_dependent_is_not_to_blame() -> None:
     found = blame(PLAN, DOCUMENT, FILES, [dependent, failed])
     assert found is not None
     assert "'a-base-build' could not be built: the step of 'conda' failed; it printed\n  numpy" in str(found)
-    assert blame(PLAN, DOCUMENT, FILES, [dependent]) is None
+    # Buildx may tell of the dependent only.
+    assert blame(PLAN, DOCUMENT, FILES, [dependent]) == found
+    stranger = Failure(context="build/a/core", line=failed.line, text=failed.text, logs=failed.logs)
+    assert blame(PLAN, DOCUMENT, FILES, [stranger]) is None
     assert blame(PLAN, DOCUMENT, FILES, []) is None
 
 
@@ -141,5 +144,50 @@ def test_step_of_a_record_of_buildx() -> None:
     lines = [json.dumps(state).encode() for state in progress]
     whole = failed_step(record, b"\n".join([b"WARNING: of Docker", *lines]))
     assert whole == replace(step, logs=("one", " 5 %out", "50 %", ""), errors=("one", "50 %", ""))
-    assert failed_step(b'{"Context": "x", "Error": {"Message": "no network"}}') is None
+    assert failed_step(b'{"Context": "x", "Error": {"Message": "no network"}}') == Failure(
+        context="x", line=0, text="", logs=(), message="no network"
+    )
+    said = 'process "sh -c false" did not complete successfully: exit code: 1'
+    told = failed_step(json.dumps({"Context": "x", "Error": {"Message": said}}).encode())
+    assert told is not None
+    assert told.message == "exit code: 1"
+    assert failed_step(b'{"Context": "x", "Status": "canceled", "Error": {"Message": "context canceled"}}') is None
     assert failed_step(b'{"Context": "x"}') is None
+
+
+def test_parent_that_cannot_be_pulled() -> None:
+    lines = FILES["build/a/core/Dockerfile"].splitlines()
+    number = lines.index("FROM debian:trixie-slim")
+    failed = Failure(context="build/a/core", line=number + 1, text=lines[number], logs=(), message="no such host")
+    assert str(blame(PLAN, DOCUMENT, FILES, [failed])) == (
+        "o.yaml:4:19: build.a.core.image: 'a-core' could not be built: its parent could not be pulled; "
+        "the engine said\n  no such host"
+    )
+
+
+def test_failure_before_any_step_is_that_of_the_image() -> None:
+    failed = Failure(context=BUILD, line=0, text="", logs=(), message="no such host")
+    assert str(blame(PLAN, DOCUMENT, FILES, [failed])) == (
+        "o.yaml:9:9: build.a.base.build: 'a-base-build' could not be built; the engine said\n  no such host"
+    )
+    elsewhere = Failure(context="elsewhere", line=0, text="", logs=(), message="no such host")
+    assert blame(PLAN, DOCUMENT, FILES, [elsewhere]) is None
+
+
+def test_the_deepest_of_two_that_fail_in_the_same_line_is_to_blame() -> None:
+    below = [f"{{image: {parent}, builder: pip_builder, pip: [six]}}" for parent in ("core", "one", "two")]
+    text = 'build: {a: {core: {image: "debian:trixie-slim", builder: pip_core}, '
+    text += ", ".join(f"{name}: {image}" for name, image in zip(("one", "two", "three"), below, strict=True)) + "}}"
+    document = source.load(text.encode(), "o.yaml")
+    planned = plan(resolve(document, KNOWN)[0], KNOWN)
+    files = render(planned, resources.templates())
+    lines = files["build/a/two/Dockerfile"].splitlines()
+    number = next(number for number, line in enumerate(lines) if line.startswith("RUN"))
+    assert files["build/a/three/Dockerfile"].splitlines()[number] == lines[number]
+    failures = [
+        Failure(context=f"build/a/{name}", line=number + 1, text=lines[number], logs=()) for name in ("three", "two")
+    ]
+    for order in (failures, failures[::-1]):
+        found = blame(planned, document, files, order)
+        assert found is not None
+        assert found.path == ("build", "a", "two", "pip")

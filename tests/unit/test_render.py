@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orbiter import builders, resources, schema, source
+from orbiter.builders.environment import JUPYTERLAB
 from orbiter.model import BuildPlan, FileSet, Mirrors, is_marked
 from orbiter.plan import plan
 from orbiter.render import TemplateError, render
@@ -122,3 +123,8 @@ def test_only_templates_of_used_builders_are_read(planned: BuildPlan) -> None:
 
 def test_no_images_are_a_bake_file_alone(planned: BuildPlan) -> None:
     assert list(rendered(replace(planned, targets=()))) == ["docker-bake.hcl"]
+
+
+def test_start_script_knows_the_command_that_a_hub_replaces() -> None:
+    text = " ".join(JUPYTERLAB)
+    assert f'"hub {text}"*)\n        shift {len(JUPYTERLAB)}\n' in resources.templates()["start.sh.j2"]

@@ -101,7 +101,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "398909b78b047636")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -128,7 +128,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2a0a619f7ab58e91")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1b7e76e402f3a566")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -155,7 +155,7 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "bea23061b8079810")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "c508eed00cf808f6")
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -165,7 +165,7 @@ target "conda-core" {
   description = "micromamba_core on debian:trixie-slim"
   context     = "build/conda/core"
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "15a1ad2b46cb1e73")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -192,7 +192,7 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1b5d2e29740e7e28")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1cd23d96185928cc")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

@@ -77,7 +77,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "7d0f50228d25144d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")

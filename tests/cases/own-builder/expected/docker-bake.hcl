@@ -79,7 +79,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "7d0f50228d25144d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -92,7 +92,7 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "be96b99dd4055169")
+  labels      = labels("debian-r", "r_core on debian-core", "c42bf4628631da08")
   platforms   = platforms([])
   cache-from  = cache_from("debian-r")
   cache-to    = cache_to("debian-r")

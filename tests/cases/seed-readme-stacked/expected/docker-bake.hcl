@@ -90,7 +90,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "be1bc07b71802c32")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -117,7 +117,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "26467b33fb45eb9e")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -144,7 +144,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "9964400ca5f954c1")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")

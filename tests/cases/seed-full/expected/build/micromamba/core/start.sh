@@ -7,6 +7,8 @@
 #
 # A container that was started as root becomes NB_USER (letters, digits, _ and -) with NB_UID and NB_GID between the
 # two; GRANT_SUDO=yes allows that user sudo, CHOWN_HOME=yes gives them all of the home.
+#
+# A JupyterHub that leaves the command to the image gets jupyterhub-singleuser, which listens where the hub says.
 set -e
 
 fail() {
@@ -51,6 +53,13 @@ become_notebook_user() {
     [ "$PWD" != /home/jovyan ] || cd "$HOME"
     export HOME NB_USER NB_UID NB_GID USER="$NB_USER" LOGNAME="$NB_USER"
 }
+
+case "${JUPYTERHUB_API_TOKEN:+hub} $*" in
+    "hub jupyter lab --ip=0.0.0.0 --port=8888 --no-browser"*)
+        shift 5
+        set -- jupyterhub-singleuser "$@"
+        ;;
+esac
 
 hooks start-notebook.d
 
