@@ -178,13 +178,24 @@ def test_progress_that_is_asked_for_is_that_of_buildx(project: Project) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(project: Project, number: signal.Signals) -> None:
-    project.write(left="sleep 117", right="sleep 118")
+@pytest.mark.parametrize("early", [True, False], ids=["at the start", "in a step"])
+def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(
+    project: Project, number: signal.Signals, early: bool
+) -> None:
+    # As many seconds as no other build sleeps that this machine may run.
+    sleep = f"sleep {time.time_ns() % 10**9 + 1000}"
+    project.write(left=sleep)
+
+    def begun() -> bool:
+        return any(command[:1] == ["docker"] for command in commands(project.folder)) if early else sleeps()
+
+    def sleeps() -> bool:
+        return sleep.split() in commands(Path("/"))
+
     with project.start() as process:
         until = time.monotonic() + 300
-        while not running("sleep 118") and time.monotonic() < until:
-            time.sleep(0.5)
-        assert running("sleep 118")
+        while not begun() and time.monotonic() < until:
+            time.sleep(0.01 if early else 0.3)
         process.send_signal(number)
         began = time.monotonic()
         _, said = process.communicate(timeout=60)
@@ -192,23 +203,26 @@ def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(project: Project,
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
     assert took < 10  # 2 s on a machine that has nothing else to do
-    assert project.images() <= {"debian-core-latest"}
     until = time.monotonic() + 30
-    while running("sleep 118") and time.monotonic() < until:
-        time.sleep(0.5)
-    assert not running("sleep 118")
+    while (commands(project.folder) or sleeps()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert commands(project.folder) == []
+    assert not sleeps()
+    assert project.images() <= {"debian-core-latest", "debian-right-latest"}
 
 
-def running(command: str) -> bool:
-    """Whether a process of this machine, also one in a container, has that command line."""
-    return any(command.split() == _command(process) for process in Path("/proc").iterdir() if process.name.isdigit())
-
-
-def _command(process: Path) -> list[str]:
-    try:
-        return (process / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
-    except OSError:
-        return []
+def commands(folder: Path) -> list[list[str]]:
+    """The commands that run in a folder on this machine, in `/` all of them, also those in containers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here = folder == Path("/") or (process / "cwd").readlink() == folder
+            command = (process / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
+        except OSError:  # it has ended
+            continue
+        if here and command != [""]:
+            found.append(command)
+    return found
 
 
 def test_two_builds_at_once_in_a_folder(project: Project) -> None:
