@@ -440,24 +440,24 @@ class Buildx:
         variables: Mapping[str, str],
         hear: Callable[[str], None] | None,
     ) -> int:
-        with (
-            _terminable(),
-            self._started(command, folder, variables, stderr=subprocess.PIPE if hear else None) as process,
-        ):
+        # A group of its own, so that a signal reaches the plugin that `docker` starts as well; at a terminal, Buildx
+        # has to stay in the group in front, to which the terminal sends its signals.
+        own = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "process_group": 0} if hear else {}
+        with _terminable(), self._started(command, folder, variables, **own) as process:
             try:
                 if hear and process.stderr:
                     for line in process.stderr:
                         hear(line.decode(errors="replace"))
                 return process.wait()
             except BaseException:
-                _stop(process)
+                _stop(process, group=hear is not None)
                 raise
 
     def _started(
-        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], stderr: int | None = None
+        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], **own: int
     ) -> "subprocess.Popen[bytes]":
         try:
-            return subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stderr=stderr)
+            return subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, **own)  # type: ignore[call-overload,no-any-return]
         except FileNotFoundError as error:
             raise EngineError(_NO_DOCKER) from error
         except OSError as error:
@@ -483,28 +483,48 @@ class Buildx:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM is an interrupt."""
+    """SIGTERM, and SIGHUP unless `nohup` has it ignored, are interrupts."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
     """Ends Buildx, which cancels the build: at once on a further interrupt, and after 1.5 s at the latest."""
+
+    def send(number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            if group:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+
+    until = time.monotonic() + 1.5
     try:
         # A terminal has sent it already, `kill` has not; Buildx minds only the third one.
-        process.send_signal(signal.SIGINT)
+        send(signal.SIGINT)
         process.communicate(timeout=1.5)
+        # `docker` may die of it before its plugin knows it: nothing but the group tells whether that one still runs.
+        while group and time.monotonic() < until:
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+    except ProcessLookupError:
+        return
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        with suppress(KeyboardInterrupt):
-            process.wait()
+        pass
+    with suppress(KeyboardInterrupt):
+        send(signal.SIGKILL)
+        process.wait()
 
 
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"

@@ -36,12 +36,14 @@ class Project:
 
     def __init__(self, folder: Path, engine: Mapping[str, str], repo: str) -> None:
         self.folder, self.engine, self.repo = folder, engine, repo
+        self.repos = {repo}
         self.unique = f"echo {folder.name} {time.time_ns()}"
         self.write()
 
     def write(self, left: str = "true", right: str = "true", repo: str | None = None) -> None:
         steps = {"left": f"{self.unique} && {left}", "right": f"{self.unique} right && {right}"}
         quoted = {name: json.dumps(step) for name, step in steps.items()}
+        self.repos.add(repo or self.repo)
         (self.folder / "orbiter.yaml").write_text(CONFIG.format(repo=repo or self.repo, **quoted))
 
     def build(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -53,18 +55,22 @@ class Project:
         return subprocess.Popen(command, cwd=self.folder, env=dict(self.engine), stdout=pipe, stderr=pipe, text=True)
 
     def images(self) -> set[str]:
-        command = ["docker", "images", self.repo, "--format", "{{.Tag}}"]
+        return {reference.rpartition(":")[2] for reference in self.references(self.repo)}
+
+    def references(self, repo: str) -> list[str]:
+        command = ["docker", "images", repo, "--format", "{{.Repository}}:{{.Tag}}"]
         listed = subprocess.run(command, env=dict(self.engine), capture_output=True, text=True, check=True)
-        return set(listed.stdout.split())
+        return listed.stdout.split()
 
 
 @pytest.fixture
 def project(tmp_path: Path, engine: Mapping[str, str]) -> Iterator[Project]:
     made = Project(tmp_path, engine, f"localhost/orbiter-build-{os.getpid()}-{time.time_ns()}")
     yield made
-    tags = [f"{made.repo}:{tag}" for tag in made.images()]
-    if tags:
-        subprocess.run(["docker", "rmi", *tags], env=dict(engine), capture_output=True, check=True)
+    # An image whose push failed is in the engine nevertheless.
+    left = [reference for repo in made.repos for reference in made.references(repo)]
+    if left:
+        subprocess.run(["docker", "rmi", *left], env=dict(engine), capture_output=True, check=True)
 
 
 def results(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
@@ -178,13 +184,24 @@ def test_progress_that_is_asked_for_is_that_of_buildx(project: Project) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(project: Project, number: signal.Signals) -> None:
-    project.write(left="sleep 117", right="sleep 118")
+@pytest.mark.parametrize("early", [True, False], ids=["at the start", "in a step"])
+def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(
+    project: Project, number: signal.Signals, early: bool
+) -> None:
+    # As many seconds as no other build sleeps that this machine may run.
+    sleep = f"sleep {time.time_ns() % 10**9 + 1000}"
+    project.write(left=sleep)
+
+    def begun() -> bool:
+        return any(command[:1] == ["docker"] for command in commands(project.folder)) if early else sleeps()
+
+    def sleeps() -> bool:
+        return sleep.split() in commands(Path("/"))
+
     with project.start() as process:
         until = time.monotonic() + 300
-        while not running("sleep 118") and time.monotonic() < until:
-            time.sleep(0.5)
-        assert running("sleep 118")
+        while not begun() and time.monotonic() < until:
+            time.sleep(0.01 if early else 0.3)
         process.send_signal(number)
         began = time.monotonic()
         _, said = process.communicate(timeout=60)
@@ -192,23 +209,26 @@ def test_an_interrupt_stops_buildx_and_tags_nothing_unfinished(project: Project,
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
     assert took < 10  # 2 s on a machine that has nothing else to do
-    assert project.images() <= {"debian-core-latest"}
     until = time.monotonic() + 30
-    while running("sleep 118") and time.monotonic() < until:
-        time.sleep(0.5)
-    assert not running("sleep 118")
+    while (commands(project.folder) or sleeps()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert commands(project.folder) == []
+    assert not sleeps()
+    assert project.images() <= {"debian-core-latest", "debian-right-latest"}
 
 
-def running(command: str) -> bool:
-    """Whether a process of this machine, also one in a container, has that command line."""
-    return any(command.split() == _command(process) for process in Path("/proc").iterdir() if process.name.isdigit())
-
-
-def _command(process: Path) -> list[str]:
-    try:
-        return (process / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
-    except OSError:
-        return []
+def commands(folder: Path) -> list[list[str]]:
+    """The commands that run in a folder on this machine, in `/` all of them, also those in containers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here = folder == Path("/") or (process / "cwd").readlink() == folder
+            command = (process / "cmdline").read_text(errors="replace").rstrip("\0").split("\0")
+        except OSError:  # it has ended
+            continue
+        if here and command != [""]:
+            found.append(command)
+    return found
 
 
 def test_two_builds_at_once_in_a_folder(project: Project) -> None:
@@ -268,8 +288,6 @@ def test_a_push_has_the_size_in_the_registry(project: Project) -> None:
     alone = project.build("debian-left", "--no-deps", "--format", "json")
     assert alone.returncode == 0, alone.stderr
     assert [target["name"] for target in json.loads(alone.stdout)["targets"]] == ["debian-left"]
-    tags = [f"{repo}:debian-core-latest", f"{repo}:debian-left-latest"]
-    subprocess.run(["docker", "rmi", *tags], env=dict(project.engine), capture_output=True)
 
 
 def test_no_engine_answers(project: Project) -> None:
