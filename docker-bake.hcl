@@ -119,7 +119,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "07216e503aefd285"), {
+  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "e1636c0084741909"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -148,7 +148,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1fc36f968ef6b57a"), {
+  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2365f663c1b900d7"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -177,7 +177,7 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "13baabe0655accfc"), {
+  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "32e9ee161c630f56"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -192,7 +192,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "59ae1a20a3831fea"), {
+  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "f2466a074e3439b7"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -221,7 +221,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "90629b6918e46e0e"), {
+  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "3f36d5a4a4355c95"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -250,7 +250,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "9426bc215631a083"), {
+  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "e2ca83c67c716701"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -262,7 +262,7 @@ target "micromamba-core" {
   description = "micromamba_core on debian:trixie-slim; packages: 8 apt"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = merge(labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "c9b23fc9f80b1429"), {
+  labels      = merge(labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "b3334042aef739d4"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -291,7 +291,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "9e7c7d75d724835d"), {
+  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "5b9e323cce126536"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
@@ -320,7 +320,7 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "7fac34884098ccf7"), {
+  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "849acef0f88df0d1"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])

@@ -443,7 +443,7 @@ class Buildx:
         # A group of its own, so that a signal reaches the plugin that `docker` starts as well; at a terminal, Buildx
         # has to stay in the group in front, to which the terminal sends its signals.
         own = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "process_group": 0} if hear else {}
-        with _terminable(), self._started(command, folder, variables, **own) as process:
+        with terminable(), self._started(command, folder, variables, **own) as process:
             try:
                 if hear and process.stderr:
                     for line in process.stderr:
@@ -482,7 +482,7 @@ class Buildx:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM, and SIGHUP unless `nohup` has it ignored, are interrupts."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -10,6 +10,7 @@ that a resolver was asked; as long as that is the same, the entry is good.
 import hashlib
 import json
 import re
+from calendar import timegm
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from orbiter.model import Image, Project
 
 FILE = "orbiter.lock"
 VERSION = 1
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)")
 
 Hashes = Mapping[str, str]
 """File name → `sha256:…`."""
@@ -77,6 +80,12 @@ class Lock:
     def epoch(self) -> str | None:
         """When the youngest file of all was uploaded: the date that reproducible images bear."""
         return max((entry.newest for entry in self.targets.values() if entry.newest), default=None)
+
+    @property
+    def seconds(self) -> int | None:
+        """`epoch` as Unix time: the SOURCE_DATE_EPOCH of builds. Fractions of a second are dropped."""
+        found = _TIME.match(self.epoch or "")
+        return timegm((*map(int, found.groups()), 0, 0, 0)) if found else None
 
 
 # -- text

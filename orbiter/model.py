@@ -299,9 +299,10 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """What bake is to build, in the order of the configuration."""
+    """What bake is to build, in the order of the configuration. `dated` says that a lock has the date of the images."""
 
     project: Project
+    dated: bool = False
     variables: tuple[Variable, ...]
     groups: tuple[Group, ...]
     targets: tuple[Target, ...]

@@ -35,7 +35,8 @@ def plan(project: Project, known: Builders, folder: str = ".", lock: Lock | None
     targets = tuple(_target(project, image, known, folder, digests, entries) for image in project.images.values())
     return BuildPlan(
         project=project,
-        variables=tuple(_variables(project, targets, digests)),
+        dated=bool(lock and lock.seconds),
+        variables=tuple(_variables(project, targets, digests, lock.seconds if lock else None)),
         groups=tuple(_groups(project)),
         targets=targets,
     )
@@ -250,7 +251,9 @@ def _sections(image: Image) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, specs) for name, specs in named if specs)
 
 
-def _variables(project: Project, targets: Iterable[Target], digests: Mapping[str, str]) -> Iterator[Variable]:
+def _variables(
+    project: Project, targets: Iterable[Target], digests: Mapping[str, str], seconds: int | None
+) -> Iterator[Variable]:
     yield Variable(name="REPO", default=project.repo, description="Repository of the images.")
     yield Variable(name="VERSION", default=project.version, description="Last part of every tag, and a label.")
     yield Variable(
@@ -263,6 +266,12 @@ def _variables(project: Project, targets: Iterable[Target], digests: Mapping[str
         default="",
         description="Platforms for every target, with commas between; empty: as configured.",
     )
+    if seconds:
+        yield Variable(
+            name="SOURCE_DATE_EPOCH",
+            default=str(seconds),
+            description="Date of the images as Unix time: the youngest package of the lock. It runs no step again.",
+        )
     contexts = [context for target in targets for context in target.contexts]
     used = {context.variable for context in contexts}
     mirrors = dict(project.mirrors.registries)

@@ -105,7 +105,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c"), {
+  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "5fa1978df721707b"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -136,7 +136,7 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad"), {
+  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "b6c3600348aa563a"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
     "field"                           = "100 % $${biology} %%{x}"
   })
@@ -166,7 +166,7 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a"), {
+  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "e5e4cf134000409c"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64"])
@@ -181,7 +181,7 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde"), {
+  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "77114bfdd5c7a2e9"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -210,7 +210,7 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378"), {
+  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "66105451b0f40f1b"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])

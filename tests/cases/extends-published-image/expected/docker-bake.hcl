@@ -87,7 +87,7 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f")
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "6d2b93f8476db255")
   platforms   = platforms([])
   cache-from  = cache_from("lab-tools")
   cache-to    = cache_to("lab-tools")
@@ -112,7 +112,7 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3")
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "d97c140ad9e9a5b2")
   platforms   = platforms([])
   cache-from  = cache_from("lab-slim")
   cache-to    = cache_to("lab-slim")

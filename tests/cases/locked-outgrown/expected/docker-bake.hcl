@@ -24,6 +24,11 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "SOURCE_DATE_EPOCH" {
+  default     = "1793651665"
+  description = "Date of the images as Unix time: the youngest package of the lock. It runs no step again."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0@sha256:9b420995174f6792f126db69564d01f09baa8d864ab99e3a25a865c65ba383dc"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -100,8 +105,9 @@ group "conda" {
 target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "2733da35abef5714")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -110,6 +116,7 @@ target "debian-core" {
 target "debian-base-build" {
   description = "pip_builder on debian-core; packages: 3 pip, 1 npm"
   context     = "build/debian/base/build"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
     "ghcr.io/astral-sh/uv:0.13.9"       = "docker-image://${UV_IMAGE}"
@@ -123,12 +130,13 @@ target "debian-base-build" {
 target "debian-base" {
   description = "pip_deploy on debian-core, environment of debian-base-build"
   context     = "build/debian/base"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:debian-core-0.2.0"       = "target:debian-core"
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1b7e76e402f3a566")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "01bcf01b31f5333a")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -137,6 +145,7 @@ target "debian-base" {
 target "debian-top-build" {
   description = "pip_builder on debian-base-build; packages: 1 pip"
   context     = "build/debian/top/build"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
     "ghcr.io/astral-sh/uv:0.13.9"             = "docker-image://${UV_IMAGE}"
@@ -150,12 +159,13 @@ target "debian-top-build" {
 target "debian-top" {
   description = "pip_deploy on debian-base, environment of debian-top-build"
   context     = "build/debian/top"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:debian-base-0.2.0"      = "target:debian-base"
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "c508eed00cf808f6")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "0ac50b9f0acf7978")
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -164,8 +174,9 @@ target "debian-top" {
 target "conda-core" {
   description = "micromamba_core on debian:trixie-slim"
   context     = "build/conda/core"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "a77ecc1e89264596")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -174,6 +185,7 @@ target "conda-core" {
 target "conda-base-build" {
   description = "micromamba_builder on conda-core; packages: 3 conda"
   context     = "build/conda/base/build"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:conda-core-0.2.0" = "target:conda-core"
     "mambaorg/micromamba:2.9.0"        = "docker-image://${MICROMAMBA_IMAGE}"
@@ -187,12 +199,13 @@ target "conda-base-build" {
 target "conda-base" {
   description = "micromamba_deploy on conda-core, environment of conda-base-build"
   context     = "build/conda/base"
+  args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   contexts = {
     "dorgeln/orbiter:conda-core-0.2.0"       = "target:conda-core"
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1cd23d96185928cc")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "faee45d662eb8649")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

@@ -77,7 +77,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "1c08475dc37a0320")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")

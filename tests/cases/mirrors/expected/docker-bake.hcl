@@ -113,7 +113,7 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "ec328e0f09e862cb")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -150,7 +150,7 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "328afbf601202c61")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -168,7 +168,7 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0")
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "09d0e75a2e15b4dc")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -205,7 +205,7 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da")
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "65815bfed7c96629")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")

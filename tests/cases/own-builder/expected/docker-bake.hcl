@@ -79,7 +79,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "1c08475dc37a0320")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -92,7 +92,7 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "c42bf4628631da08")
+  labels      = labels("debian-r", "r_core on debian-core", "1dd3d81f519b08f6")
   platforms   = platforms([])
   cache-from  = cache_from("debian-r")
   cache-to    = cache_to("debian-r")
