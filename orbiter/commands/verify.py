@@ -11,7 +11,7 @@ from orbiter.errors import CheckFailed, UsageError
 
 
 @click.command(
-    epilog=options.EXAMPLES + "  orbiter verify                            every published image, built twice\n"
+    epilog=options.EXAMPLES + "  orbiter verify                           every published image, built twice\n"
     "  orbiter verify 'debian-*' --format json    for a program\n"
     "  orbiter verify --write digests.json       for another machine\n"
     "  orbiter verify --against digests.json     there: built once, compared with the first machine\n"
@@ -65,6 +65,7 @@ def verify(
     """
     from orbiter import building, output, pipeline, verification, verifying
     from orbiter.engine import BakeOptions, Buildx
+    from orbiter.lock import installs
     from orbiter.plan import restrict, select
 
     planned = options.planned(file)
@@ -79,7 +80,7 @@ def verify(
         raise UsageError(f"--write {write}: there is no folder {write.parent}")
     epoch = verifying.epoch(planned.lock, os.environ)
     other = verifying.reference(against, wanted, epoch) if against else None
-    if loose := [target.name for target in plan.targets if target.image.pip and not target.stage.pins]:
+    if loose := [target.name for target in plan.targets if installs(target.image) and not target.stage.pins]:
         console.say(f"not locked, so versions may change between two builds: {', '.join(loose)}", colour="yellow")
     files = pipeline.render(planned)
     changes = output.compare(files, planned.config.parent)
