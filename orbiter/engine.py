@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -165,16 +166,44 @@ def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
 
 
 class Resolvers:
-    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`."""
+    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`.
 
-    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
-        done = _tool([_uv(), *arguments], folder, variables, "uv is missing; install it: pip install 'orbiter[lock]'")
+    As a context, it makes SIGTERM an interrupt, and ends what still runs when the block ends.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> "Resolvers":
+        self._signals = _terminable()
+        self._signals.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._signals.__exit__(None, None, None)
+
+    def stop(self) -> None:
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
+        missing = "uv is missing; install it: pip install 'orbiter[lock]'"
+        done = self._run([_uv(), *arguments], folder, variables, missing)
         if done.returncode != 0:
             said = _said(done).removeprefix("error: ")
-            raise EngineError(f"uv: {said}") if _UNREACHABLE.search(said) else LockError(said)
+            # 1 is a no, 2 a failure: https://docs.astral.sh/uv/reference/cli/ and tried.
+            failed = done.returncode != 1 or _UNREACHABLE.search(said)
+            raise EngineError(f"uv: {said}") if failed else LockError(said)
+        return done.stderr.decode(errors="replace")
 
     def npm(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
-        done = _tool(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
+        done = self._run(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
         if done.returncode != 0:
             lines = [line.removeprefix("npm error").strip() for line in _said(done).splitlines()]
             said = "\n".join(line for line in lines if line and not line.startswith("A complete log"))
@@ -193,11 +222,39 @@ class Resolvers:
                 f"--metadata-file={found}",
                 "-",
             ]
-            done = _tool(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
+            done = self._run(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
             if done.returncode != 0:
                 Buildx().explain_failure()
                 raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
             return digest_of(found.read_bytes())
+
+    def _run(
+        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
+    ) -> "subprocess.CompletedProcess[bytes]":
+        pipe = subprocess.PIPE
+        with self._guard:
+            if self._stopped:
+                raise EngineError("interrupted")
+            try:
+                # A group of its own, so that what it starts (Buildx is a plugin) ends with it.
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env={**os.environ, **variables},
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=pipe,
+                    process_group=0,
+                )
+            except OSError as error:
+                raise EngineError(missing) from error
+            self._running.add(process)
+        try:
+            out, err = process.communicate(stdin)
+        finally:
+            with self._guard:
+                self._running.discard(process)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def digest_of(metadata: bytes) -> str:
@@ -213,17 +270,6 @@ def _uv() -> str:
         return find_uv_bin()
     except (ImportError, FileNotFoundError):
         return "uv"
-
-
-def _tool(
-    command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
-) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            command, cwd=folder, env={**os.environ, **variables}, input=stdin, capture_output=True, check=False
-        )
-    except OSError as error:
-        raise EngineError(missing) from error
 
 
 def _said(done: "subprocess.CompletedProcess[bytes]") -> str:

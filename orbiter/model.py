@@ -197,7 +197,7 @@ class Pins:
 
     `requirements` are entries of a requirements file; `hashed` says that each has hashes (an address of a version
     control system has a commit instead). `explicit` are addresses of conda packages by architecture (`amd64`);
-    `package` and `package_lock` the contents of npm's two files.
+    `package` and `package_lock` the contents of npm's two files. `python` is the version that `requirements` are for.
     """
 
     requirements: tuple[str, ...]
@@ -205,6 +205,7 @@ class Pins:
     explicit: Mapping[str, tuple[str, ...]]
     package: Mapping[str, Any]
     package_lock: Mapping[str, Any]
+    python: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

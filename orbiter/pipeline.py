@@ -1,7 +1,7 @@
 """From a configuration to files on disk, one call a step: load → check → resolve → plan → render → write."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from orbiter import builders, output, resources, schema, source
 from orbiter import lock as locks
 from orbiter.blame import named
 from orbiter.diagnostics import Finding
-from orbiter.errors import ConfigError, UsageError
+from orbiter.errors import ConfigError, NothingMatched, UsageError
 from orbiter.lock import Lock
 from orbiter.model import BuildPlan, FileSet, Project
 from orbiter.output import Changes
-from orbiter.plan import mirrored, plan
+from orbiter.plan import mirrored, plan, select
 from orbiter.resolve import resolve
 from orbiter.source import Document
 
@@ -71,7 +71,7 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
         raise ConfigError(missing)
     lock = read_lock(folder)
     planned = plan(project, known, os.path.relpath(folder, out or folder), lock)
-    warnings += tuple(_outgrown(project, document, lock)) if lock else ()
+    warnings += tuple(_outgrown(planned, document, lock)) if lock else ()
     return Planned(config=config, document=document, plan=planned, lock=lock, warnings=warnings)
 
 
@@ -109,10 +109,26 @@ def compare(planned: Planned, out: Path | None = None) -> Changes:
     return output.compare(render(planned), out or planned.config.parent)
 
 
-def unpinned(planned: Planned) -> tuple[str, ...]:
-    """Images from elsewhere that the lock does not pin, or all of them without a lock."""
-    pinned = planned.lock.images if planned.lock else {}
-    return tuple(reference for reference in _from_elsewhere(planned) if reference not in pinned)
+def unlocked(planned: Planned) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the lock, or none, does not pin: targets with the reason, and images from elsewhere."""
+    from orbiter import outgrown
+
+    lock, project = planned.lock or Lock(), planned.plan.project
+    stale = outgrown.reasons(project, lock, locks.stale(project, lock))
+    return stale, tuple(reference for reference in _from_elsewhere(planned.plan) if reference not in lock.images)
+
+
+def lockable(planned: Planned, patterns: Iterable[str]) -> tuple[str, ...]:
+    """The targets with an entry in the lock that belong to those that names and globs name: themselves, or the nested
+    builds that their environments come from. Raises NothingMatched."""
+    project = planned.plan.project
+    groups = {group.name: group.targets for group in planned.plan.groups}
+    chosen = [target for name in select(planned.plan, tuple(patterns)) for target in groups.get(name, (name,))]
+    nested = [nested for target in chosen if (nested := project.images[target].nested)]
+    found = tuple(target for target in dict.fromkeys([*chosen, *nested]) if locks.installs(project.images[target]))
+    if not found:
+        raise NothingMatched(f"{', '.join(chosen)}: installs no Python, conda or Node packages, so nothing is locked")
+    return found
 
 
 def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str], None]) -> "Updated":
@@ -120,15 +136,14 @@ def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str
     from orbiter.locking.update import Failed, update
 
     project = planned.plan.project
-    images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned)}
+    images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned.plan)}
     try:
         return update(project, planned.lock or Lock(), wish, tools, images, resources.cache("locks"), say)
     except Failed as error:
         raise ConfigError(_unsolved(planned, problem) for problem in error.problems) from error
 
 
-def _from_elsewhere(planned: Planned) -> tuple[str, ...]:
-    plan = planned.plan
+def _from_elsewhere(plan: BuildPlan) -> tuple[str, ...]:
     parents = (image.parent.reference for image in plan.project.images.values() if image.parent.target is None)
     tools = (target.stage.tool for target in plan.targets if target.stage.tool)
     return tuple(sorted({reference for reference in (*parents, *tools) if "@" not in reference}))
@@ -152,19 +167,41 @@ def _unsolved(planned: Planned, problem: "Problem") -> Finding:
     return Finding(
         span=document.span(path),
         path=path,
-        message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.replace("\n", "\n  "),
-        hint=f"below it, {', '.join(met)}: the two have to agree" if met else None,
+        message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.rstrip(".").replace("\n", "\n  "),
+        hint=_way_out(met, problem.suits) if met else None,
         defined=document.defined(path),
     )
 
 
-def _outgrown(project: Project, document: Document, lock: Lock) -> Iterator[Finding]:
-    for target in locks.stale(project, lock):
-        path = project.images[target].path
+def _way_out(met: Iterable[str], suits: Iterable[tuple[str, str]]) -> str:
+    text = f"below it, {', '.join(met)}: the two have to agree"
+    if versions := dict(suits):
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        upgrade = f"orbiter lock --upgrade {' '.join(versions)}"
+        return f"{text}; {listed} would suit both: try '{upgrade}', or ask for that version there"
+    return f"{text}; no version suits both: change what one of them asks for"
+
+
+def _outgrown(plan: BuildPlan, document: Document, lock: Lock) -> Iterator[Finding]:
+    from orbiter import outgrown
+
+    project = plan.project
+    places = {
+        project.images[
+            target
+        ].path: f"{locks.FILE} does not fit '{target}', whose versions are therefore not pinned: {why}"
+        for target, why in outgrown.reasons(project, lock, locks.stale(project, lock)).items()
+    }
+    for reference in _from_elsewhere(plan):
+        if reference not in lock.images:
+            users = (image.path for image in project.images.values() if image.parent.reference == reference)
+            path = next(((*path, "image") for path in users), ("build",))
+            places[path] = f"{locks.FILE} does not pin '{reference}'"
+    for path, message in places.items():
         yield Finding(
             span=document.span(path, key=True),
             path=path,
-            message=f"{locks.FILE} does not fit '{target}', whose versions are therefore not pinned",
+            message=message,
             hint="run 'orbiter lock'",
             severity="warning",
         )

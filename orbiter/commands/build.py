@@ -46,6 +46,7 @@ from orbiter.errors import UsageError
     help="Buildx's progress  [default: its own on a terminal, else a line a step].",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
+@options.locked
 @options.form("text", "json")
 def build(
     file: str | None,
@@ -63,6 +64,7 @@ def build(
     allow: tuple[str, ...],
     progress: str | None,
     metadata: Path | None,
+    locked: bool,
     form: str,
 ) -> None:
     """Compile, then build with Docker Buildx.
@@ -79,6 +81,8 @@ def build(
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
     planned = options.planned(file)
+    if locked:
+        options.require_lock(planned)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
     if no_deps:
         plan, published = without_parents(planned.plan, chosen)
@@ -89,6 +93,7 @@ def build(
     output.write(changes, planned.config.parent)
     if changes:
         console.say(output.summary(changes, wrote=True))
+    options.mention_lock(planned)
     job = building.Job(
         planned=planned,
         plan=plan,
@@ -99,7 +104,7 @@ def build(
             load=load,
             no_cache=no_cache,
             builder=builder,
-            platforms=tuple(name for given in platforms for name in given.split(",") if name),
+            platforms=options.split_platforms(platforms),
             set=(*published, *overrides),
             allow=allow,
             progress=progress,

@@ -21,6 +21,7 @@ FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you m
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
 INDEPENDENT = ("init", "schema", "completion", "clean", "docker-clean", "docker-prune", "doctor")
 """Commands that do without a valid configuration."""
+UNLOCKED = "no orbiter.lock: versions are resolved in the build; 'orbiter lock' pins them\n"
 
 
 @pytest.fixture
@@ -65,16 +66,17 @@ def test_wrong_configuration_is_2_and_writes_nothing(broken: Path, orbiter: Run,
 
 def test_compile_lists_what_it_did(project: Path, orbiter: Run) -> None:
     done = orbiter("compile")
-    assert (done.returncode, done.stderr) == (0, "8 new\n")
+    assert (done.returncode, done.stderr) == (0, f"8 new\n{UNLOCKED}")
     assert {line.removeprefix("+ ") for line in done.stdout.splitlines()} == files(project) - {"orbiter.yaml"}
     again = orbiter("compile")
-    assert (again.returncode, again.stdout, again.stderr) == (0, "", "8 files, nothing to do\n")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", f"8 files, nothing to do\n{UNLOCKED}")
 
 
 def test_compile_check_and_diff_write_nothing(project: Path, orbiter: Run) -> None:
     check = orbiter("compile", "--check")
     assert check.returncode == 1
-    assert check.stderr == "8 new (nothing written)\norbiter: the generated files are stale; run 'orbiter compile'\n"
+    stale = "orbiter: the generated files are stale; run 'orbiter compile'\n"
+    assert check.stderr == f"8 new (nothing written)\n{UNLOCKED}{stale}"
     diff = orbiter("compile", "--diff")
     assert diff.returncode == 0
     assert "+FROM debian:trixie-slim" in diff.stdout

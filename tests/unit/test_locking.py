@@ -127,15 +127,18 @@ def test_addresses_are_kept_with_their_commit_or_hash() -> None:
 
 
 def test_uv_is_told_what_counts() -> None:
-    words = pip.command(BOTH, constrained=True, upgrade=("numpy",), offline=True)
+    words = pip.command(BOTH, interpreter="python", constrained=True, upgrade=("numpy",), offline=True)
     assert words[:2] == ["pip", "compile"]
     assert words[words.index("--python-version") + 1] == "3.13"
+    # uv would download a Python 3.13, a minute's work, only to run setup.py of old packages.
+    assert words[words.index("--python") + 1] == "python"
+    assert "--no-python-downloads" in words
     assert words[words.index("--constraints") + 1] == "constraints.txt"
     assert words[words.index("--upgrade-package") + 1] == "numpy"
     assert words[-2:] == ["--offline", "requirements.in"]
-    assert "--upgrade" in pip.command(BOTH, constrained=False, upgrade=(), offline=False)
+    assert "--upgrade" in pip.command(BOTH, interpreter="python", constrained=False, upgrade=(), offline=False)
     assert not {"--upgrade", "--offline", "--constraints"} & set(
-        pip.command(BOTH, constrained=False, upgrade=None, offline=False)
+        pip.command(BOTH, interpreter="python", constrained=False, upgrade=None, offline=False)
     )
     assert pip.pyproject(ALPINE) == (
         "[tool.uv]\nenvironments = [\n  \"sys_platform == 'linux' and platform_machine == 'x86_64' "

@@ -128,7 +128,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c2619ff058e69e9b")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "9edc80e99c2328b3")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -155,7 +155,7 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "8fe1c12c62af2440")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "4ab2bd6354e7eae3")
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
