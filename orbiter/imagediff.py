@@ -94,7 +94,7 @@ def difference(old: State, new: State, project: Project | None) -> Difference:
     """What separates two states, in the order of the project, then by name."""
     order = ["", *(project.images if project else ())]
     names = sorted({*old, *new}, key=lambda name: (order.index(name) if name in order else len(order), name))
-    every = {name: tuple(lockdiff.changes(old.get(name, {}), new.get(name, {}))) for name in names}
+    every = {name: tuple(lockdiff.changes(*_recorded(old.get(name, {}), new.get(name, {})))) for name in names}
     found: dict[str, ImageChange] = {}
     for name in names:
         parent = _parent(project, name) if project else None
@@ -157,6 +157,15 @@ def as_data(found: Difference) -> dict[str, Any]:
             if name
         },
     }
+
+
+def _recorded(old: Facts, new: Facts) -> tuple[Facts, Facts]:
+    """Both without the packages of the distribution that only one of them recorded: that is no change of the image."""
+    unknown = {kind for kind in ("apt", "apk") if old and new and (kind in old) != (kind in new)}
+    before, after = (
+        {kind: packages for kind, packages in facts.items() if kind not in unknown} for facts in (old, new)
+    )
+    return before, after
 
 
 def _add(found: dict[str, Facts], name: str, facts: Facts) -> None:

@@ -29,8 +29,9 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A package or a base image. `files` are names or addresses of what it is installed from, with the algorithm and
-    the hexadecimal digest of each; `platforms` those that it is for where the image has others besides."""
+    """A package or a base image. `files` are names or addresses of what it is installed from, empty where nobody knows,
+    with the algorithm and the hexadecimal digest of each; `platforms` those that it is for where the image has others
+    besides."""
 
     purl: str
     name: str
@@ -170,7 +171,7 @@ def _npm(name: str, node: Mapping[str, Any]) -> Component:
         purl=_purl("npm", rest, node["version"], namespace=scope),
         name=name,
         version=node["version"],
-        files=((node.get("resolved") or name, known[algorithm], base64.b64decode(digest).hex()),)
+        files=((node.get("resolved", ""), known[algorithm], base64.b64decode(digest).hex()),)
         if algorithm in known
         else (),
     )
@@ -189,14 +190,16 @@ def _of_system(system: System) -> Iterator[Component]:
 
 def _image(reference: str, digest: str | None) -> Component:
     """https://github.com/package-url/purl-spec/blob/main/types/oci-definition.json: the version is the digest."""
-    repository, _, tag = full_name(reference).rpartition(":")
-    qualifiers = {"repository_url": repository, "tag": tag}
+    path, _, last = full_name(reference).rpartition("/")
+    name, _, tag = last.partition(":")
+    repository = f"{path}/{name}"
+    qualifiers = {"repository_url": repository, **({"tag": tag} if tag else {})}
     return Component(
-        purl=_purl("oci", repository.rpartition("/")[2].lower(), digest or "", qualifiers),
+        purl=_purl("oci", name.lower(), digest or "", qualifiers),
         name=repository.removeprefix("docker.io/").removeprefix("library/"),
         version=tag,
         kind="container",
-        files=((f"{repository}@{digest}", "SHA-256", digest.removeprefix("sha256:")),) if digest else (),
+        files=(("", "SHA-256", digest.removeprefix("sha256:")),) if digest else (),
     )
 
 
@@ -204,7 +207,9 @@ def _purl(
     kind: str, name: str, version: str, qualifiers: Mapping[str, str] | None = None, *, namespace: str = ""
 ) -> str:
     path = "/".join(_quoted(part) for part in (namespace, name) if part)
-    query = "&".join(f"{key}={_quoted(value)}" for key, value in sorted((qualifiers or {}).items()))
+    query = "&".join(
+        f"{key}={'/'.join(map(_quoted, value.split('/')))}" for key, value in sorted((qualifiers or {}).items())
+    )
     return f"pkg:{kind}/{path}" + (f"@{_quoted(version)}" if version else "") + (f"?{query}" if query else "")
 
 
@@ -228,11 +233,13 @@ def _component(component: Component) -> dict[str, Any]:
         del data["version"]
     if len(files) == 1:
         data["hashes"] = [{"alg": algorithm, "content": digest} for _, algorithm, digest in files]
-    if files and component.kind != "container":
-        data["externalReferences"] = [
-            {"type": "distribution", "url": file, "hashes": [{"alg": algorithm, "content": digest}]}
-            for file, algorithm, digest in files
-        ]
+    references = [
+        {"type": "distribution", "url": file, "hashes": [{"alg": algorithm, "content": digest}]}
+        for file, algorithm, digest in files
+        if file
+    ]
+    if references:
+        data["externalReferences"] = references
     if component.platforms:
         data["properties"] = [{"name": "orbiter:platforms", "value": ",".join(component.platforms)}]
     return data
