@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     "  orbiter lock --upgrade              the newest of everything that the configuration allows\n"
     "  orbiter lock --upgrade numpy pandas  of these packages only\n"
     "  orbiter lock --upgrade debian:trixie-slim  of this base image only\n"
-    "  orbiter lock --upgrade --image debian-base  of this image, and what stands on it, only"
+    "  orbiter lock --upgrade --image debian-base  of this image, and what stands on it, only\n"
+    "  orbiter lock --record               after a build: which apt or apk packages the images got\n"
+    "  orbiter lock --record --check       in CI: do the images have what was recorded?"
 )
 @options.file
 @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     "images",
     multiple=True,
     metavar="TARGET",
-    help="Leave all other targets as they are, but those that stand on these (name or glob).",
+    help="Upgrade or record these targets, and what stands on them, only (name or glob).",
 )
 @click.option(
     "--platform",
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     metavar="OS/ARCH",
     help="Lock images without platforms of their own for these, from now on.",
 )
+@click.option("--record", is_flag=True, help="Resolve nothing: note the system packages of the images in the engine.")
 @click.option("--offline", is_flag=True, help="Ask no index: use what is cached.")
 @options.form("text", "json")
 def lock(
@@ -49,6 +52,7 @@ def lock(
     upgrade: bool,
     images: tuple[str, ...],
     platforms: tuple[str, ...],
+    record: bool,
     offline: bool,
     form: str,
 ) -> None:
@@ -56,6 +60,9 @@ def lock(
 
     What fits the configuration is kept; what is new or changed is resolved, and what stands on it. A stacked image is
     resolved under its parent's versions. Nothing is written unless everything has a solution.
+
+    Packages of apt and apk are not resolved. --record notes the versions that the last build installed, to compare;
+    mirrors.apt pins them where it names an archive of one day.
     """
     from orbiter import lock as locks
     from orbiter import lockdiff, output, pipeline
@@ -63,6 +70,12 @@ def lock(
 
     if names and not upgrade:
         raise UsageError(f"{' '.join(names)}: names of packages go with --upgrade")
+    if record:
+        from orbiter.commands.recording import record as ask_images
+
+        if upgrade or offline or platforms:
+            raise UsageError("--record asks built images, and resolves nothing")
+        return ask_images(options.planned(file, quiet=True), images, check=check, form=form)
     if check:
         if upgrade or images or platforms:
             raise UsageError("--check only looks: --upgrade, --image and --platform are for a lock that is written")
