@@ -61,7 +61,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A step on the page. `bar` is None if it did not run."""
+    """A step on the page. `bar` is None if it did not run; `why` is empty where the target says it."""
 
     step: Step
     bar: Bar | None
@@ -71,9 +71,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """A target on the page: when its steps ran, and each of them."""
+    """A target on the page: when its steps ran, and each of them. `began`: at least one of its Dockerfile did."""
 
     outcome: Outcome
+    began: bool
     critical: bool
     why: str
     bars: tuple[Bar, ...]
@@ -107,22 +108,17 @@ class Timeline:
         return step.began - self._start if step.ended else None
 
     def why(self, step: Step) -> str:
-        """Why it ran, came from the cache, or did neither."""
-        if step.state == "cached":
-            return "cached"
-        if step.state == "not begun":
-            return "not begun"
+        """Why it ran, came from the cache, or did neither; empty if that goes without saying."""
+        if step.state in ("cached", "not begun"):
+            return step.state
         if step.state == "stopped":
             return "stopped before its end"
         if step.kind != "step":
-            return {"pull": "an image from elsewhere", "load": "files of the project", "export": "the result"}.get(
-                step.kind, ""
-            )
+            return {"pull": "an image from elsewhere", "load": "files of the project"}.get(step.kind, "")
         first = self._first(step)
         if first is not step:
-            return (
-                f"after '{first.text}'" if first.target == step.target else f"after {first.target}: '{first.text}' ran"
-            )
+            where = "" if first.target == step.target else f"{first.target}: "
+            return f"after {where}'{first.text}' ran"
         if self._facts.uncached:
             return "asked to build without cache"
         if step.target in self._facts.changed:
@@ -301,12 +297,18 @@ def _lanes(made: Report, timeline: Timeline, facts: Facts) -> Iterator[Lane]:
     for outcome in made.outcomes:
         own = steps.get(outcome.target, [])
         rows = tuple(
-            Row(step=step, bar=timeline.bar(step), why=timeline.why(step), origin=origin(facts.origins, step))
+            Row(
+                step=step,
+                bar=timeline.bar(step),
+                why="" if step.because and step.state == "ran" else timeline.why(step),
+                origin=origin(facts.origins, step),
+            )
             for step in own
             if step.kind == "step" or step.seconds >= max(_WORTH, timeline.seconds / 100)
         )
         yield Lane(
             outcome=outcome,
+            began=any(step.kind == "step" and step.ended for step in own),
             critical=any(step.digest in timeline.critical for step in own),
             why=_why(outcome, own, timeline),
             bars=tuple(bar for step in own if (bar := timeline.bar(step)) and bar.width > 0.02),

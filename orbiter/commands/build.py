@@ -121,7 +121,12 @@ def build(
     )
     made, error = building.run(job, Buildx(), console.say)
     if reports:
-        reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
+        try:
+            reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
+        except UsageError as problem:
+            if not error:
+                raise
+            console.say(f"orbiter: {problem}", colour="red")
     if error and not isinstance(error, BuildFailed):
         raise error  # nothing was built, or nobody waits for a table
     if metadata:

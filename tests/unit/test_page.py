@@ -178,7 +178,7 @@ def test_why_a_step_ran() -> None:
     assert Timeline(made, changed).why(first).startswith("not in the cache: its Dockerfile or the files beside it")
     assert Timeline(made, replace(FACTS, uncached=True)).why(first) == "asked to build without cache"
     follows = next(step for step in made.steps if step.because == (("debian-base-build", "uv pip install"),))
-    assert Timeline(made, FACTS).why(follows) == "after 'uv pip install'"
+    assert Timeline(made, FACTS).why(follows) == "after 'uv pip install' ran"
 
 
 def test_layers_of_a_parent_are_not_added_again() -> None:
