@@ -81,6 +81,9 @@ class Engine(Protocol):
         An interrupt, and SIGTERM, stop the build within two seconds and raise KeyboardInterrupt; a second one kills it.
         """
 
+    def records(self, folder: Path, builder: str | None, since: float) -> tuple[Record, ...]:
+        """The builds that began since then (seconds since 1970), the last one first; none without a history."""
+
     def replay(self, identity: str, builder: str | None) -> Sequence[str]:
         """The progress of a build of the history, as lines of `--progress=rawjson`."""
 
@@ -359,7 +362,7 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            records = tuple(self._records(folder, options.builder, began))
+            records = self.records(folder, options.builder, began)
             if not records:
                 self.explain_failure(options.builder)
             failures = (self._failure(record, options.builder) for record in records)
@@ -369,8 +372,10 @@ class Buildx:
                 records,
             )
 
+    def records(self, folder: Path, builder: str | None, since: float) -> tuple[Record, ...]:
+        return tuple(self._records(folder, builder, since))
+
     def _records(self, folder: Path, builder: str | None, since: float) -> Iterator[Record]:
-        """The builds that began since then (seconds since 1970), the last one first; none without a history."""
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
@@ -619,6 +624,17 @@ def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
     with suppress(KeyboardInterrupt):
         send(signal.SIGKILL)
         process.wait()
+
+
+def committed(file: Path) -> bytes | None:
+    """The bytes of a file in the last commit of its Git repository; None if there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "show", f"HEAD:./{file.name}"], cwd=file.parent, capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"

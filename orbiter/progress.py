@@ -11,15 +11,22 @@ import json
 import re
 from calendar import timegm
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Result = Literal["built", "cached", "failed", "not reached"]
 """What came of a target. `not reached`: it was not begun, or it was cancelled because another one failed."""
 
+Kind = Literal["step", "pull", "load", "export", "other"]
+"""A step of a Dockerfile, an image that is found or pulled, the build context, what is made of the result, the rest."""
+
+State = Literal["ran", "cached", "failed", "stopped", "not begun"]
+"""What came of a step. `stopped`: it ran when the build was cancelled or interrupted."""
+
 _NAME = re.compile(r"\[([^\]]*)\] ?(.*)", re.DOTALL)
 _STEP = re.compile(r"(?:^|.* )\d+/\d+$")
+_PLACE = re.compile(r"(?:(?:\S+/\S+ )?(\S+) +)?(\d+)/\d+")
 _FLAGS = re.compile(r"(?:--[\w-]+(?:=\S+)?|[A-Z_][A-Z_0-9]*=\S+) +")
 _TIME = re.compile(r"(\d+)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-]\d\d):(\d\d))")
 _SLOW = 1.0
@@ -28,9 +35,12 @@ _SLOW = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step that ended: its target, what it ran in short, how long it took, and what is wrong if it failed.
+    """A step: its target, what it runs in short and in full, how long it took, and what is wrong if it failed.
 
-    The text `cached` stands for all the steps of a target.
+    The text `cached` stands for all the steps of a target. `began` and `ended` are seconds since 1970 on the engine's
+    clock, 0 if it did not run; `number` is its place in its `stage`, from 1. `because` are the steps
+    that it follows and that ran, each as target and text: so it could not come from the cache. `digest` is BuildKit's
+    name for it, `inputs` are those of all steps that it needs.
     """
 
     target: str
@@ -38,6 +48,16 @@ class Step:
     seconds: float
     error: str = ""
     logs: tuple[str, ...] = ()
+    name: str = ""
+    kind: Kind = "step"
+    state: State = "ran"
+    stage: str = ""
+    number: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+    because: tuple[tuple[str, str], ...] = ()
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +71,15 @@ class Work:
 
 @dataclass(slots=True)
 class _Vertex:
-    """A vertex in all the builds that have it; `seen` and `runs` are by target, `runs` in seconds since 1970."""
+    """A vertex in all the builds that have it; `seen`, `runs` and `stops` are by target, in seconds since 1970.
+
+    `stops` are runs that were cancelled, or have not ended yet.
+    """
 
     seen: dict[str, str] = field(default_factory=dict)
     runs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    stops: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
     ended: bool = False
     error: str = ""
     told: bool = False
@@ -70,6 +95,7 @@ class Progress:
         self._exported = frozenset(exported)
         self._vertices: dict[str, _Vertex] = {}
         self._began: dict[str, float] = {}
+        self._latest = 0.0
         self.words: list[str] = []
         """The lines that are no events: Buildx's own words."""
 
@@ -105,16 +131,19 @@ class Progress:
         vertex.seen[target] = f"[{inner}] {text}" if inner else text
         if inner == "internal" and text.startswith("load build definition") and state.get("started"):
             self._began.setdefault(target, _seconds(state["started"]))
-        if not state.get("completed"):
-            return None
+        vertex.inputs = tuple(state.get("inputs") or vertex.inputs)
+        started, completed = (_seconds(state[key]) if state.get(key) else None for key in ("started", "completed"))
+        self._latest = max(self._latest, started or 0.0, completed or 0.0)
         error = state.get("error", "")
-        if error and "context canceled" in error:
+        cancelled = bool(error) and "context canceled" in error
+        if started and (cancelled or not completed):
+            vertex.stops[target] = started, completed
+        if not completed or cancelled:
             return None
         vertex.ended = True
         vertex.error = vertex.error or error
         if not state.get("cached"):
-            run = _seconds(state["started"]), _seconds(state["completed"])
-            vertex.runs.setdefault(target, []).append(run)
+            vertex.runs.setdefault(target, []).append((started or completed, completed))
         if vertex.told or not (vertex.error or self._runs(vertex, target)):
             return None
         step = self._step(vertex)
@@ -150,6 +179,56 @@ class Progress:
             error=vertex.error,
             logs=_lines(vertex.logs, len(vertex.seen)) if vertex.error else (),
         )
+
+    def steps(self) -> tuple[Step, ...]:
+        """All that is known of, also what was cached or not begun: by target, parents first, as in the Dockerfile."""
+        found = []
+        for digest, vertex in self._vertices.items():
+            owner = self._owner(vertex) if vertex.seen else ""
+            if owner in self._order:
+                found.append(replace(self._whole_step(vertex, owner), digest=digest, inputs=vertex.inputs))
+        idle = {target for target in self._order if self._is_cached(target)}
+        found = [
+            replace(step, state="cached", seconds=0.0) if step.target in idle and _is_idle(step.name) else step
+            for step in found
+        ]
+        place = {"pull": 0, "load": 0, "other": 0, "step": 1, "export": 2}
+        return tuple(sorted(found, key=lambda step: (self._order[step.target], place[step.kind], step.number)))
+
+    def _whole_step(self, vertex: _Vertex, owner: str) -> Step:
+        inner, text = _parsed(vertex.seen[owner])
+        runs = self._runs(vertex, owner)
+        stop = vertex.stops.get(owner) or next(iter(vertex.stops.values()), None)
+        state: State = "not begun"
+        if vertex.error:
+            state = "failed"
+        elif vertex.ended:
+            state = "ran" if runs else "cached"
+        elif stop:
+            state, runs = "stopped", [(stop[0], stop[1] or self._latest)]
+        place = _PLACE.fullmatch(inner) if _is_step(vertex.seen[owner]) else None
+        return replace(
+            self._step(vertex),
+            name=text,
+            kind=_kind(inner, text),
+            state=state,
+            stage=place[1] if place else "",
+            number=int(place[2]) if place else 0,
+            seconds=_covered(runs),
+            began=min((run[0] for run in runs), default=0.0),
+            ended=max((run[1] for run in runs), default=0.0),
+            because=tuple(self._because(vertex, owner)) if runs else (),
+        )
+
+    def _because(self, vertex: _Vertex, owner: str) -> Iterator[tuple[str, str]]:
+        """The steps right before it that ran in this build."""
+        for digest in vertex.inputs:
+            before = self._vertices.get(digest)
+            if before and before.seen:
+                target = owner if owner in before.seen else self._owner(before)
+                if _is_step(before.seen[target]) and self._runs(before, self._owner(before)):
+                    step = self._step(before)
+                    yield step.target, step.text
 
     def _is_cached(self, target: str) -> bool:
         own = [vertex for vertex in self._vertices.values() if vertex.seen and self._owner(vertex) == target]
@@ -209,6 +288,16 @@ def _is_step(name: str) -> bool:
     return bool(_STEP.match(inner)) and not text.startswith("FROM ")
 
 
+def _kind(inner: str, text: str) -> Kind:
+    if text.startswith(("FROM ", "load metadata for ")) or inner.startswith("context "):
+        return "pull"
+    if _STEP.match(inner):
+        return "step"
+    if text.startswith(("load ", "importing ", "preparing inline document")):
+        return "load"
+    return "export" if text.startswith(("exporting ", "pushing ", "sending ")) else "other"
+
+
 def _is_idle(name: str) -> bool:
     return _parsed(name)[1].startswith("WORKDIR ") or name.startswith("WORKDIR ")
 
@@ -219,7 +308,9 @@ def _in_short(name: str) -> str:
     platform = next((f"{word}: " for word in inner.split() if word.startswith(("linux/", "windows/"))), "")
     instruction, _, rest = text.partition(" ")
     if instruction == "RUN":
-        rest = _FLAGS.sub("", rest) if not rest.startswith("<<") else "a script"
+        rest = _FLAGS.sub("", rest)
+        if rest.startswith("<<"):
+            return f"{platform}a script"
         for command in re.split(r" *&& *", rest):
             words = [word for word in command.split() if not word.startswith("-") and "=" not in word]
             # What is installed says more than that the lists of packages are brought up to date before.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     "  orbiter build --push                    published images go to the registry\n"
     "  orbiter build --keep-going              finish all that a failure leaves possible\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
+    "  orbiter build --report build.html       a page: what took how long, and why\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
     "  orbiter build --set '*.pull=true'       any override that bake knows"
 )
@@ -55,6 +56,14 @@ if TYPE_CHECKING:
     help="Buildx's progress  [default: its own on a terminal, else a line a step].",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page about the build (FILE.html), or its data (FILE.json), also if it fails.",
+)
 @options.locked
 @options.form("text", "json")
 def build(
@@ -76,6 +85,7 @@ def build(
     progress: str | None,
     metadata: Path | None,
     locked: bool,
+    reports: tuple[Path, ...],
     form: str,
 ) -> None:
     """Compile, then build with Docker Buildx.
@@ -83,14 +93,15 @@ def build(
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
     with them. At the end a table says what came of each: built, cached, failed or not reached.
     """
-    from orbiter import building, output, pipeline, report
-    from orbiter.engine import BakeOptions, Buildx
+    from orbiter import building, output, pipeline, report, reporting
+    from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
+    reporting.check(reports)
     planned = options.planned(file)
     if locked:
         options.require_lock(planned)
@@ -126,8 +137,18 @@ def build(
         ),
         keep_going=keep_going,
         listens=progress is None and not sys.stderr.isatty(),
+        reports=bool(reports),
     )
     made, error = building.run(job, Buildx(), console.say)
+    if reports:
+        try:
+            reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
+        except UsageError as problem:
+            if not error:
+                raise
+            console.say(f"orbiter: {problem}", colour="red")
+    if error and not isinstance(error, BuildFailed):
+        raise error  # nothing was built, or nobody waits for a table
     if metadata:
         building.write_metadata(made, metadata)
     if form == "json":
