@@ -90,6 +90,7 @@ def channels(folder: Path, engine: Mapping[str, str], address: str) -> Iterator[
         docker(engine, "cp", f"{made}:/bin/micromamba", str(folder / "micromamba"))
     finally:
         docker(engine, "rm", made)
+        subprocess.run(["docker", "rmi", engine["MICROMAMBA_IMAGE"]], env=engine, capture_output=True)
     head = (folder / "micromamba").read_bytes()[:10_000].split(b"\nexit 0\n")[0].count(b"\n") + 3
     script = f"tail -n +{head} micromamba | tar -xf - ./channels && rm micromamba"
     subprocess.run(["bash", "-c", script], cwd=folder, check=True)
