@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from orbiter.lock import CondaPackage, PipPackage
@@ -171,13 +172,16 @@ def _hash(package: Mapping[str, Any], file: Mapping[str, Any]) -> str:
 
 
 def _applies(package: Mapping[str, Any], environment: Environment, platform: str) -> bool:
-    if "marker" not in package:
-        return True
+    return "marker" not in package or _holds(package["marker"], environment, platform)
+
+
+@cache
+def _holds(marker: str, environment: Environment, platform: str) -> bool:
     from packaging.markers import Marker
 
     minor = ".".join(environment.python.split(".")[:2])
     full = environment.python if environment.python != minor else f"{minor}.0"
-    return Marker(package["marker"]).evaluate(
+    return Marker(marker).evaluate(
         {
             "python_version": minor,
             "python_full_version": full,
@@ -235,6 +239,7 @@ def _wheels(wheels: Iterable[Any], environment: Environment, platform: str) -> I
             yield name, wheel
 
 
+@cache
 def _tags(environment: Environment, platform: str) -> frozenset[str]:
     from packaging.tags import compatible_tags, cpython_tags
 
