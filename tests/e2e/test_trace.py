@@ -26,11 +26,16 @@ UV = dict(TOOLS)["UV_IMAGE"]
 # Says one thing of every image: what a scanner gets and gives is BuildKit's affair.
 SCAN = r"""
 FROM debian:trixie-slim
-RUN printf '#!/bin/sh\n\
-echo "{\\"_type\\": \\"https://in-toto.io/Statement/v0.1\\", \\"predicateType\\": \\"https://spdx.dev/Document\\", \
-\\"predicate\\": {\\"SPDXID\\": \\"SPDXRef-DOCUMENT\\", \\"name\\": \\"scanned\\"}}" \
-> $BUILDKIT_SCAN_DESTINATION/a.spdx.json\n' \
-    > /scan && chmod +x /scan
+COPY --chmod=755 <<"EOF" /scan
+#!/bin/sh
+cat > "$BUILDKIT_SCAN_DESTINATION/a.spdx.json" <<"END"
+{
+  "_type": "https://in-toto.io/Statement/v0.1",
+  "predicateType": "https://spdx.dev/Document",
+  "predicate": {"SPDXID": "SPDXRef-DOCUMENT", "name": "scanned"}
+}
+END
+EOF
 ENTRYPOINT ["/scan"]
 """
 
