@@ -67,11 +67,27 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The packages of the distribution that an image had when it was last recorded: name → version.
+
+    `kind` is `apt` or `apk`, `distribution` the ID and VERSION_ID of its os-release (`debian 13`), `platform` that of
+    the image that was asked. They are compared, and pin nothing.
+    """
+
+    kind: str
+    distribution: str
+    platform: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """A whole lock: digests of images from elsewhere (reference → `sha256:…`), and an entry a target."""
+    """A whole lock: digests of images from elsewhere (reference → `sha256:…`), an entry a target, and what of the
+    distribution the published images had, as far as it was recorded."""
 
     images: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)
+    system: Mapping[str, System] = field(default_factory=dict)
 
     @property
     def epoch(self) -> str | None:
@@ -87,7 +103,15 @@ def dump(lock: Lock) -> str:
     head = [f'"orbiter-lock": {VERSION}', f'"images": {_block(lock.images, 1)}']
     targets = [f"    {_text(name)}: {_entry(entry)}" for name, entry in sorted(lock.targets.items())]
     body = '"targets": {' + ("\n" + ",\n".join(targets) + "\n  " if targets else "") + "}"
-    return "{\n  " + ",\n  ".join([*head, body]) + "\n}\n"
+    system = [f"    {_text(name)}: {_system(each)}" for name, each in sorted(lock.system.items())]
+    tail = ['"system": {\n' + ",\n".join(system) + "\n  }"] if system else []
+    return "{\n  " + ",\n  ".join([*head, body, *tail]) + "\n}\n"
+
+
+def _system(system: System) -> str:
+    about = {"kind": system.kind, "distribution": system.distribution, "platform": system.platform}
+    parts = [f"      {_text(name)}: {_text(value)}" for name, value in about.items()]
+    return "{\n" + ",\n".join([*parts, f'      "packages": {_block(system.packages, 3)}']) + "\n    }"
 
 
 def _entry(entry: Entry) -> str:
@@ -157,7 +181,8 @@ def parse(text: str, name: str = FILE) -> Lock:
         raise LockError(f"{name}: no lock of Orbiter's; {_ANEW}")
     try:
         targets = {target: _read_entry(entry) for target, entry in data["targets"].items()}
-        return Lock(images=dict(data["images"]), targets=targets)
+        system = {target: System(**each) for target, each in data.get("system", {}).items()}
+        return Lock(images=dict(data["images"]), targets=targets, system=system)
     except (KeyError, TypeError, AttributeError) as error:
         raise LockError(f"{name}: not as Orbiter wrote it ({error!r}); {_ANEW}") from error
 
@@ -204,6 +229,15 @@ def foundation(project: Project, image: Image) -> tuple[Image, ...]:
     return tuple(found.values())
 
 
+def contents(project: Project, image: Image) -> tuple[Image, ...]:
+    """The images whose entries say what is in a published image, the nearest first: its own, that of its nested build,
+    and all that they stand on."""
+    nested = project.images[image.nested] if image.nested else None
+    own = (image, *((nested, *project.lineage(nested)) if nested else ()))
+    found = {each.target: each for each in own if installs(each)}
+    return tuple((found | {each.target: each for each in foundation(project, image)}).values())
+
+
 def origin(project: Project, image: Image) -> str:
     """The image from elsewhere that the image stands on."""
     return (image, *project.lineage(image))[-1].parent.reference
@@ -228,6 +262,13 @@ def inputs(project: Project, image: Image, targets: Mapping[str, Entry]) -> str:
 def content(entry: Entry) -> str:
     """A hash of what the entry installs."""
     return _digest(_entry(entry))
+
+
+def chain(project: Project, image: Image, targets: Mapping[str, Entry]) -> str | None:
+    """A hash of all that a published image installs by the lock, None where `targets` lack an entry for it."""
+    entries = [targets.get(each.target) for each in contents(project, image)]
+    known = [content(entry) for entry in entries if entry]
+    return _digest("".join(known)) if known and len(known) == len(entries) else None
 
 
 def _digest(text: str) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,11 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
 
 def read_lock(folder: Path) -> Lock | None:
     """The lock of the project in `folder`, if it has one. Raises LockError."""
-    place = folder / locks.FILE
+    return read_lock_file(folder / locks.FILE)
+
+
+def read_lock_file(place: Path) -> Lock | None:
+    """The lock in a file, None if there is no such file. Raises LockError, and UsageError if it cannot be read."""
     try:
         return locks.parse(place.read_text(encoding="utf-8"), str(place))
     except FileNotFoundError:
@@ -121,10 +125,13 @@ def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str
 
     project = planned.plan.project
     images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned)}
+    old = planned.lock or Lock()
     try:
-        return update(project, planned.lock or Lock(), wish, tools, images, resources.cache("locks"), say)
+        updated = update(project, old, wish, tools, images, resources.cache("locks"), say)
     except Failed as error:
         raise ConfigError(_unsolved(planned, problem) for problem in error.problems) from error
+    system = {target: each for target, each in old.system.items() if target in project.images}
+    return replace(updated, lock=replace(updated.lock, system=system))
 
 
 def _from_elsewhere(planned: Planned) -> tuple[str, ...]:

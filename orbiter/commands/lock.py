@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     "  orbiter lock --check                in CI: does the lock fit the configuration?\n"
     "  orbiter lock --upgrade              the newest of everything that the configuration allows\n"
     "  orbiter lock --upgrade numpy pandas  of these packages only\n"
-    "  orbiter lock --image debian-base    of this image, and what stands on it, only"
+    "  orbiter lock --image debian-base    of this image, and what stands on it, only\n"
+    "  orbiter lock --record               after a build: which apt or apk packages the images got\n"
+    "  orbiter lock --record --check       in CI: do the images have what was recorded?"
 )
 @options.file
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Resolve and write nothing; end with 1 if the lock is stale.")
 @click.option("--upgrade", is_flag=True, help="Take newer versions: of the packages NAME, or of all.")
 @click.option(
-    "--image", "images", multiple=True, metavar="TARGET", help="Upgrade in these targets only (name or glob)."
+    "--image", "images", multiple=True, metavar="TARGET", help="Upgrade or record these targets only (name or glob)."
 )
+@click.option("--record", is_flag=True, help="Resolve nothing: note the system packages of the images in the engine.")
 @click.option("--offline", is_flag=True, help="Ask no index: use what is cached.")
 @options.form("text", "json")
 def lock(
@@ -36,6 +39,7 @@ def lock(
     check: bool,
     upgrade: bool,
     images: tuple[str, ...],
+    record: bool,
     offline: bool,
     form: str,
 ) -> None:
@@ -43,6 +47,8 @@ def lock(
 
     What fits the configuration is kept; what is new or changed is resolved, and what stands on it. A stacked image is
     resolved under its parent's versions. Nothing is written unless everything has a solution.
+
+    Packages of apt and apk are not resolved. --record notes the versions that the last build installed, to compare.
     """
     from orbiter import lock as locks
     from orbiter import lockdiff, output, pipeline
@@ -52,7 +58,13 @@ def lock(
 
     if names and not upgrade:
         raise UsageError(f"{' '.join(names)}: names of packages go with --upgrade")
+    if record and (upgrade or offline):
+        raise UsageError("--record asks built images, and resolves nothing")
     planned = options.planned(file, quiet=True)
+    if record:
+        from orbiter.commands.recording import record as ask_images
+
+        return ask_images(planned, images, check=check, form=form)
     if check:
         return _check(planned, form)
     wish = Wish(

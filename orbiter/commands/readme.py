@@ -81,6 +81,7 @@ def _read(path: Path, init: bool) -> bytes | None:
 
 def _ask_engine(plan: "BuildPlan") -> "dict[str, Built]":
     """Target → what the engine knows, of the published images that are in it; the others are said."""
+    from orbiter import inventory
     from orbiter import readme as parts
     from orbiter.engine import Buildx
 
@@ -89,9 +90,7 @@ def _ask_engine(plan: "BuildPlan") -> "dict[str, Built]":
         reference = plan.project.reference(target.name)
         try:
             if target.image.deployable:
-                inspected = engine.ask("image", "inspect", reference)
-                run = ("run", "--rm", "--pull=never", "--network=none", "--entrypoint=sh", reference)
-                known[target.name] = parts.built(inspected, engine.ask(*run, "-c", parts.PROBE))
+                known[target.name] = parts.built(*inventory.contents(engine, reference))
         except EngineError as error:
             if "No such image" not in str(error):
                 raise
