@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -58,16 +68,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -119,8 +131,9 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "07216e503aefd285"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "07216e503aefd285", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
@@ -148,8 +161,9 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1fc36f968ef6b57a"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1fc36f968ef6b57a", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
@@ -177,8 +191,9 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "13baabe0655accfc"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "13baabe0655accfc", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-geospatial")
@@ -192,8 +207,9 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "59ae1a20a3831fea"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "59ae1a20a3831fea", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
@@ -221,8 +237,9 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "90629b6918e46e0e"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "90629b6918e46e0e", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
@@ -250,8 +267,9 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "9426bc215631a083"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "9426bc215631a083", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
@@ -262,8 +280,9 @@ target "micromamba-core" {
   description = "micromamba_core on debian:trixie-slim; packages: 8 apt"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = merge(labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "c9b23fc9f80b1429"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "c9b23fc9f80b1429", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
@@ -291,8 +310,9 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "9e7c7d75d724835d"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "9e7c7d75d724835d", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
@@ -320,8 +340,9 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "7fac34884098ccf7"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "7fac34884098ccf7", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")

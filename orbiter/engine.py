@@ -25,7 +25,8 @@ class BakeOptions:
     """What `docker buildx bake` is told beside the targets.
 
     `set` holds overrides as `target.key=value`, `allow` what the build may have beyond its folder (`fs.read=/etc`).
-    `metadata` is the file that Buildx writes what it made to, once all is done.
+    `metadata` is the file that Buildx writes what it made to, once all is done. `sbom` and `provenance` are
+    attestations as Buildx takes them (`mode=max`), `revision` the commit of the sources.
     """
 
     push: bool = False
@@ -37,6 +38,9 @@ class BakeOptions:
     allow: tuple[str, ...] = ()
     progress: str | None = None
     metadata: str | None = None
+    sbom: str | None = None
+    provenance: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +131,8 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
         command += ["--metadata-file", options.metadata]
     for allowed in options.allow:
         command += ["--allow", allowed]
+    for name, value in (("--sbom", options.sbom), ("--provenance", options.provenance)):
+        command += [f"{name}={value}"] if value else []
     command += ["--push"] * options.push + ["--load"] * options.load + ["--no-cache"] * options.no_cache
     for override in options.set:
         command += ["--set", override]
@@ -135,7 +141,8 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
 
 def bake_variables(options: BakeOptions) -> dict[str, str]:
     """Variables of the bake file that the options set."""
-    return {"PLATFORMS": ",".join(options.platforms)} if options.platforms else {}
+    values = {"PLATFORMS": ",".join(options.platforms), "REVISION": options.revision}
+    return {name: value for name, value in values.items() if value}
 
 
 def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
@@ -198,6 +205,41 @@ class Resolvers:
                 Buildx().explain_failure()
                 raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
             return digest_of(found.read_bytes())
+
+
+class Git:
+    """The repository that a folder lies in. All methods raise EngineError where there is no git."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def problem(self) -> str | None:
+        """Why there is no repository, in git's words; None if there is one."""
+        done = self._run("rev-parse", "--git-dir")
+        return _said(done).removeprefix("fatal: ").splitlines()[0] if done.returncode else None
+
+    def commit(self, revision: str) -> str | None:
+        """The commit that a revision names; None if it names none."""
+        said = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return said.strip() if said else None
+
+    def show(self, commit: str, name: str) -> str | None:
+        """The text that a file of the folder had in a commit; None if it was not there."""
+        return self._ask("show", f"{commit}:./{name}")
+
+    def state(self) -> str | None:
+        """The commit that is checked out, with `-dirty` if tracked files differ from it; None without one."""
+        head = self.commit("HEAD")
+        changed = self._ask("status", "--porcelain", "--untracked-files=no") if head else None
+        return f"{head}-dirty" if changed else head
+
+    def _ask(self, *arguments: str) -> str | None:
+        done = self._run(*arguments)
+        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+        # A question is no reason to write the index.
+        return _tool(["git", *arguments], self._folder, {"GIT_OPTIONAL_LOCKS": "0"}, "git is not installed")
 
 
 def digest_of(metadata: bytes) -> str:

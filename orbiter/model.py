@@ -268,7 +268,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A target of the bake file. `needs` are the targets it is built from, `secrets` ids and files of build secrets."""
+    """A target of the bake file. `needs` are the targets it is built from, `secrets` ids and files of build secrets.
+
+    `labels` are those of its own: where it comes from, then what the configuration says.
+    """
 
     name: str
     image: Image
@@ -277,6 +280,7 @@ class Target:
     contexts: tuple[Context, ...]
     needs: tuple[str, ...]
     secrets: Pairs
+    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,17 @@
 """`orbiter build`: compile, then bake."""
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orbiter.commands import console, options
-from orbiter.errors import UsageError
+from orbiter.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from orbiter.pipeline import Planned
 
 
 @click.command(
@@ -30,6 +35,10 @@ from orbiter.errors import UsageError
     multiple=True,
     metavar="OS/ARCH",
     help="Build for this platform; several are possible.",
+)
+@click.option("--sbom", is_flag=True, help="Have the builder attach a list of what it finds in each image.")
+@click.option(
+    "--provenance", type=click.Choice(["min", "max", "off"]), help="Have the builder attach how each image was made."
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
@@ -56,6 +65,8 @@ def build(
     load: bool,
     builder: str | None,
     platforms: tuple[str, ...],
+    sbom: bool,
+    provenance: str | None,
     no_cache: bool,
     no_deps: bool,
     keep_going: bool,
@@ -84,6 +95,7 @@ def build(
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
+    revision = _revision(planned.config.parent)
     files = pipeline.render(planned)
     changes = output.compare(files, planned.config.parent)
     output.write(changes, planned.config.parent)
@@ -103,6 +115,9 @@ def build(
             set=(*published, *overrides),
             allow=allow,
             progress=progress,
+            sbom=_scanner(planned) if sbom else None,
+            provenance={"off": "false", None: None}.get(provenance, f"mode={provenance}"),
+            revision=revision,
         ),
         keep_going=keep_going,
         listens=progress is None and not sys.stderr.isatty(),
@@ -118,3 +133,24 @@ def build(
         click.echo(report.as_text(made))
     if error:
         raise error
+
+
+def _revision(folder: Path) -> str | None:
+    """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
+    from orbiter.engine import Git
+
+    if "REVISION" in os.environ:
+        return None
+    try:
+        return Git(folder).state()
+    except EngineError:
+        return None
+
+
+def _scanner(planned: "Planned") -> str:
+    """What Buildx is told of the image that looks through the others: `true`, or where the mirrors have it."""
+    from orbiter.plan import mirrored
+
+    public = "docker/buildkit-syft-scanner:stable-1"
+    place = mirrored(planned.plan.project.mirrors, public)
+    return "true" if place == public else f"generator={place}"

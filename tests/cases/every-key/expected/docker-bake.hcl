@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -58,16 +68,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "The maintainers"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -105,8 +117,9 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("debian-core")
@@ -136,9 +149,10 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
-    "field"                           = "100 % $${biology} %%{x}"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
+    "field"                              = "100 % $${biology} %%{x}"
   })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("debian-base")
@@ -166,8 +180,9 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("debian-stacked")
@@ -181,8 +196,9 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("conda-core")
@@ -210,8 +226,9 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("conda-base")

@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "UV_IMAGE" {
   default     = "ghcr.io/astral-sh/uv:0.13.9"
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
@@ -53,15 +63,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -87,7 +99,9 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f")
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f", {
+    "org.opencontainers.image.base.name" = "quay.io/jupyter/minimal-notebook:2025-10-20"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("lab-tools")
   cache-to    = cache_to("lab-tools")
@@ -112,7 +126,9 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3")
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3", {
+    "org.opencontainers.image.base.name" = "docker.io/library/python:3.13-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("lab-slim")
   cache-to    = cache_to("lab-slim")

@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = "2026-11-02T20:34:25Z"
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0@sha256:9b420995174f6792f126db69564d01f09baa8d864ab99e3a25a865c65ba383dc"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -58,15 +68,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -101,7 +113,10 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -128,7 +143,11 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c2619ff058e69e9b")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c2619ff058e69e9b", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "6bcfcc357e21cb9d"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -155,7 +174,11 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "8fe1c12c62af2440")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "8fe1c12c62af2440", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "93100429bbde9932"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -165,7 +188,10 @@ target "conda-core" {
   description = "micromamba_core on debian:trixie-slim"
   context     = "build/conda/core"
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -192,7 +218,11 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1cd23d96185928cc")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1cd23d96185928cc", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "1f9ef2840283139b"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
@@ -48,15 +58,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -77,7 +89,9 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")

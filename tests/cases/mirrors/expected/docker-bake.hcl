@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "hub.example.org/proxy/mambaorg/micromamba:2.9.0"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -63,15 +73,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -113,7 +125,9 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -150,7 +164,9 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -168,7 +184,9 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0")
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -205,7 +223,9 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da")
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")

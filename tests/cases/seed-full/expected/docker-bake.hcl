@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -58,16 +68,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -104,7 +116,9 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")
@@ -131,7 +145,9 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303")
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
   cache-to    = cache_to("micromamba-base")
@@ -158,7 +174,9 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c")
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")
   cache-to    = cache_to("micromamba-geospatial")
@@ -171,7 +189,9 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -198,7 +218,9 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -225,7 +247,9 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")

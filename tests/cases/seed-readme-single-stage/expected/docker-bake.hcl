@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
@@ -48,16 +58,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -78,7 +90,9 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")

@@ -24,6 +24,16 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "UV_IMAGE" {
   default     = "ghcr.io/astral-sh/uv:0.13.9"
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
@@ -53,16 +63,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -90,7 +102,9 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -117,7 +131,9 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -144,7 +160,9 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")
