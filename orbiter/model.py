@@ -5,6 +5,7 @@ BuildPlan ── Target, Group, Variable             made by plan
 Target ── Stage ── Start                         made by the builders, read by their templates
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,6 +42,10 @@ class Account:
         return f"/home/{self.name}"
 
 
+_SNAPSHOT = re.compile(r"/debian/(\d{8}T\d{6}Z)/?$")
+"""How https://snapshot.debian.org names the state of an archive at a moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
     """Replacements for public places; None or nothing where the public one is used.
@@ -71,6 +76,12 @@ class Mirrors:
             ("python", self.python),
         )
         return tuple((name, address) for name, address in named if address is not None)
+
+    @property
+    def snapshot(self) -> str | None:
+        """The day of a dated archive of Debian's, as its address names it: `20261101T000000Z`."""
+        found = _SNAPSHOT.search(self.apt or "")
+        return found[1] if found else None
 
     @property
     def has_indexes(self) -> bool:
@@ -224,7 +235,7 @@ class Stage:
     parent has made it, `path` what the image puts before PATH. `source` is the nested build that a deployed image
     copies it from: all of it, or only what the parent's own lacks if `stacked`. `tool` is the image that lends
     the installer's binary. `start` is None where the parent's holds. `mirrored` and `ca` say which secrets a RUN
-    mounts. `pins` is None where no lock says what to install.
+    mounts, `snapshot` the day whose Debian packages are installed. `pins` is None where no lock says what to install.
     """
 
     parent: str
@@ -248,6 +259,7 @@ class Stage:
     tool: str | None
     mirrored: bool
     ca: bool
+    snapshot: str | None
     pins: Pins | None
     options: Mapping[str, Any]
 

@@ -1,6 +1,7 @@
 """BuildPlan + templates → FileSet. Templates place text; every decision was made before."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
@@ -142,6 +143,9 @@ def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
         "conda": ("MAMBA_CHANNEL_ALIAS", "CONDA_CHANNEL_ALIAS"),
         "python": ("UV_PYTHON_DOWNLOADS_JSON_URL",) if listed else ("UV_PYTHON_INSTALL_MIRROR",),
     }
+    if mirrors.apt and mirrors.snapshot:
+        # The day is no secret, and has to be in the Dockerfile: another one runs the step again.
+        mirrors = replace(mirrors, apt=mirrors.apt.rpartition("/debian/")[0])
     indexes = tuple((name, address) for ecosystem, address in mirrors.indexes for name in variables[ecosystem])
     certificates = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
     return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, "REQUESTS_CA_BUNDLE") if mirrors.ca)

@@ -48,7 +48,8 @@ def lock(
     What fits the configuration is kept; what is new or changed is resolved, and what stands on it. A stacked image is
     resolved under its parent's versions. Nothing is written unless everything has a solution.
 
-    Packages of apt and apk are not resolved. --record notes the versions that the last build installed, to compare.
+    Packages of apt and apk are not resolved. --record notes the versions that the last build installed, to compare;
+    mirrors.apt pins them where it names an archive of one day.
     """
     from orbiter import lock as locks
     from orbiter import lockdiff, output, pipeline
