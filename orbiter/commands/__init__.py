@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Describe": ("init", "validate", "compile", "lock", "schema"),
+    "Describe": ("init", "validate", "compile", "lock", "diff", "sbom", "schema"),
     "Build": ("plan", "graph", "build", "test"),
     "Use": ("run", "bash", "r2d", "images"),
     "Publish": ("docker-push", "docker-pushrm", "readme"),
