@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orbiter.blame import Failure
-from orbiter.errors import EngineError, LockError
+from orbiter.errors import EngineError, LockError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +198,70 @@ class Resolvers:
                 Buildx().explain_failure()
                 raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
             return digest_of(found.read_bytes())
+
+
+class Git:
+    """Git, as far as a revision of a project is asked for. Paths are relative to a folder, with `/` between."""
+
+    def place(self, folder: Path) -> str | None:
+        """Where the folder is in its repository (`images`, empty for the top); None if it is in none.
+
+        Raises EngineError without Git.
+        """
+        done = self._run(folder, "rev-parse", "--show-prefix")
+        return done.stdout.decode(errors="surrogateescape").strip("\n/") if done.returncode == 0 else None
+
+    def commit(self, folder: Path, revision: str) -> str:
+        """The id of the commit that a revision names. Raises UsageError if there is none, or no repository."""
+        # The option ends the options: a revision may begin with a dash.
+        done = self._run(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        if done.returncode == 0:
+            return done.stdout.decode().strip()
+        inside = self._run(folder, "rev-parse", "--is-shallow-repository")
+        if inside.returncode != 0:
+            raise UsageError(f"{folder}: {_said(inside).removeprefix('fatal: ')}")
+        shallow = inside.stdout.strip() == b"true"
+        hint = "this clone has only part of the history: git fetch --unshallow, or in a workflow fetch-depth: 0"
+        raise UsageError(f"'{revision}' is no revision of this repository{f'; {hint}' if shallow else ''}")
+
+    def files(self, folder: Path, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The files that a commit has at the paths and below them, without links and submodules."""
+        listed = self._ask(folder, "ls-tree", "-r", "-z", commit, "--", *paths)
+        found: dict[str, str] = {}
+        for entry in listed.split(b"\0")[:-1]:
+            about, _, path = entry.partition(b"\t")
+            mode, _, identity = about.decode().split()
+            if mode in ("100644", "100755"):
+                found[path.decode(errors="surrogateescape")] = identity
+        contents = self._ask(folder, "cat-file", "--batch", stdin="".join(f"{each}\n" for each in found.values()))
+        return dict(zip(found, _blobs(contents), strict=True))
+
+    def changed(self, folder: Path, commit: str) -> tuple[str, ...]:
+        """What differs between a commit and the folder as it is now, new files too, unless Git ignores them."""
+        tracked = self._ask(folder, "diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", commit)
+        new = self._ask(folder, "ls-files", "--others", "--exclude-standard", "-z")
+        return tuple(
+            dict.fromkeys(path for path in (tracked + new).decode(errors="surrogateescape").split("\0") if path)
+        )
+
+    def _ask(self, folder: Path, *arguments: str, stdin: str = "") -> bytes:
+        done = self._run(folder, *arguments, stdin=stdin)
+        if done.returncode != 0:
+            raise EngineError(f"git {arguments[0]}: {_said(done).removeprefix('fatal: ')}")
+        return done.stdout
+
+    def _run(self, folder: Path, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[bytes]":
+        # A pathspec is a path, whatever characters are in it.
+        return _tool(["git", "--literal-pathspecs", *arguments], folder, {}, _NO_GIT, stdin.encode())
+
+
+def _blobs(batch: bytes) -> Iterator[bytes]:
+    """The contents in what `git cat-file --batch` prints: `ID blob SIZE`, a line break, the content, a line break."""
+    while batch:
+        head, _, batch = batch.partition(b"\n")
+        size = int(head.rpartition(b" ")[2])
+        yield batch[:size]
+        batch = batch[size + 1 :]
 
 
 def digest_of(metadata: bytes) -> str:
@@ -528,6 +592,8 @@ def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
 
 
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
+
+_NO_GIT = "git is not installed, or not on PATH; get it: https://git-scm.com"
 
 _SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
 """What Docker says when no engine answers; the wording changed with Docker 28.3."""
