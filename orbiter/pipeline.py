@@ -12,7 +12,7 @@ from orbiter import builders, output, resources, schema, source
 from orbiter import lock as locks
 from orbiter.blame import named
 from orbiter.diagnostics import Finding
-from orbiter.errors import ConfigError, OrbiterError, UsageError
+from orbiter.errors import ConfigError, EngineError, OrbiterError, UsageError
 from orbiter.lock import Lock
 from orbiter.model import BuildPlan, FileSet, Project
 from orbiter.output import Changes
@@ -22,6 +22,7 @@ from orbiter.source import Document
 
 if TYPE_CHECKING:
     from orbiter.affected import Affected, State
+    from orbiter.ci import Service, Wishes, Workflow
     from orbiter.convert import Remark
     from orbiter.engine import Git
     from orbiter.locking.update import Problem, Tools, Updated, Wish
@@ -108,6 +109,30 @@ def render(planned: Planned) -> FileSet:
 
     templates = resources.templates() | resources.project_templates(planned.config.parent)
     return render_plan(planned.plan, templates, resources.compiled_templates())
+
+
+def workflow(service: "Service", planned: Planned, wishes: "Wishes", git: "Git") -> tuple["Workflow", str, Path]:
+    """The CI workflow of a project, its text, and the top of the repository: the project's folder if it is in none."""
+    from orbiter import __version__
+    from orbiter.ci import workflow as plan_workflow
+    from orbiter.render import workflow as render_workflow
+
+    folder = planned.config.parent
+    place = ""
+    with suppress(EngineError):
+        place = git.place(folder) or ""
+    made = plan_workflow(
+        service,
+        planned.plan,
+        wishes,
+        version=__version__,
+        locked=planned.lock is not None,
+        folder=place,
+        file=planned.config.name if planned.config.name not in NAMES else None,
+    )
+    templates = resources.templates() | resources.project_templates(folder)
+    text = render_workflow(service, made, templates, resources.compiled_templates())
+    return made, text, folder.joinpath(*[".."] * len(Path(place).parts))
 
 
 def affected(planned: Planned, revision: str, git: "Git", say: Callable[[str], None]) -> "Affected":

@@ -98,6 +98,16 @@ def yaml(value: str) -> str:
     )
 
 
+def github(value: str) -> str:
+    """A YAML scalar in a workflow of GitHub, where `${{` begins an expression."""
+    return yaml(value.replace("${{", "${{ '${{' }}"))
+
+
+def gitlab(value: str) -> str:
+    """A YAML scalar among the variables of GitLab, where `$` begins a variable."""
+    return yaml(value.replace("$", "$$"))
+
+
 def yaml_entry(value: str, indent: str) -> str:
     """The entry of a block list at `indent`: one line without quotes, several as a literal block, where YAML can."""
     lines = value.split("\n")

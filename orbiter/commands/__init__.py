@@ -6,7 +6,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "schema"),
     "Build": ("plan", "graph", "build", "test"),
     "Use": ("run", "bash", "r2d", "images"),
-    "Publish": ("docker-push", "docker-pushrm", "readme"),
+    "Publish": ("ci", "docker-push", "docker-pushrm", "readme"),
     "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),
     "Help": ("doctor", "completion"),
 }
