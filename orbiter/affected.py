@@ -6,7 +6,7 @@ the bytes of base images and packages without a lock, cannot be seen.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import Any
@@ -47,17 +47,24 @@ class Affected:
     @property
     def levels(self) -> tuple[tuple[Target, ...], ...]:
         """The targets in the order of a build: those of a level need one of the level before, and none of their own."""
-        found: dict[str, int] = {}
+        return self._levels({target.name for target in self.targets}, self.targets)
+
+    @property
+    def published_levels(self) -> tuple[tuple[Target, ...], ...]:
+        """The published images alone, as jobs by level: a nested build is built in the job of what needs it."""
+        published = tuple(target for target in self.targets if target.image.deployable)
+        return self._levels({target.name for target in published}, published)
+
+    def _levels(self, counted: set[str], shown: tuple[Target, ...]) -> tuple[tuple[Target, ...], ...]:
+        """The targets that are shown, by the most counted ones on a way down to what is not affected."""
         by_name = {target.name: target for target in self.targets}
-        waiting = list(by_name)
-        while waiting:
-            needs = [need for need in by_name[waiting[-1]].needs if need in by_name]
-            missing = [need for need in needs if need not in found]
-            if missing:
-                waiting += missing
-            else:
-                found[waiting.pop()] = max((found[need] + 1 for need in needs), default=0)
-        return _by_level(self.targets, found)
+        found: dict[str, int] = {}
+        for target in _parents_first(self.plan):
+            if target.name in by_name:
+                needs = [need for need in target.needs if need in by_name]
+                found[target.name] = max((found[need] + (need in counted) for need in needs), default=0)
+        numbers = range(max((found[target.name] for target in shown), default=-1) + 1)
+        return tuple(tuple(target for target in shown if found[target.name] == number) for number in numbers)
 
 
 def everything(plan: BuildPlan, revision: str | None, reason: str) -> Affected:
@@ -99,13 +106,6 @@ def narrowed(affected: Affected, plan: BuildPlan) -> Affected:
     names = {target.name for target in plan.targets}
     reasons = {name: why for name, why in affected.reasons.items() if name in names}
     return replace(affected, plan=plan, reasons=reasons, removed=())
-
-
-def published_levels(affected: Affected) -> tuple[tuple[Target, ...], ...]:
-    """The affected images that are published, by level. Each is built with its nested build, which is no job."""
-    levels = affected.levels
-    published = (tuple(target for target in level if target.image.deployable) for level in levels)
-    return tuple(level for level in published if level)
 
 
 def _own(state: State) -> Mapping[str, str]:
@@ -155,11 +155,6 @@ def _concerns(path: str, source: str) -> bool:
     return source == "." or path == source or path.startswith(f"{source}/") or source.startswith(f"{path}/")
 
 
-def _by_level(targets: Sequence[Target], levels: Mapping[str, int]) -> tuple[tuple[Target, ...], ...]:
-    numbers = range(max(levels.values(), default=-1) + 1)
-    return tuple(tuple(target for target in targets if levels[target.name] == number) for number in numbers)
-
-
 def as_text(affected: Affected) -> str:
     """Levels, and in each its targets with the reasons."""
     lines = []
@@ -201,7 +196,7 @@ def as_matrix(affected: Affected) -> str:
     Each is a matrix as `strategy.matrix` takes it from `fromJSON`. GitHub refuses an empty one, so that a level without
     images has no line, and `if: needs.plan.outputs.level1` is false. Raises UsageError for one that is too large.
     """
-    levels = published_levels(affected)
+    levels = affected.published_levels
     named = {"matrix": [(number, target) for number, level in enumerate(levels) for target in level]}
     named |= {f"level{number}": [(number, target) for target in level] for number, level in enumerate(levels)}
     lines = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orbiter.affected import everything, published_levels
+from orbiter.affected import everything
 from orbiter.errors import UsageError
 from orbiter.model import BuildPlan, Image
 
@@ -96,7 +96,7 @@ def workflow(
     """The workflow of a project. `version` is Orbiter's own. Raises UsageError for what cannot be built or pushed."""
     repo = plan.project.repo
     host = registry(repo)
-    if host == "localhost":
+    if host and host.partition(":")[0] == "localhost":
         raise UsageError(
             f"docker.repo is {repo}, which is on one machine only; name a repository that the jobs can push to, for "
             f"example ghcr.io/OWNER/{repo.rpartition('/')[2]}"
@@ -125,7 +125,7 @@ def workflow(
         requirement=wishes.requirement or (f"{SOURCE}@v{version}" if released else SOURCE),
         pinned=released or wishes.requirement is not None,
         actions={name: f"{name}@{commit} # {release}" for name, (commit, release) in ACTIONS.items()},
-        levels=len(published_levels(everything(plan, None, ""))) if wishes.split else 0,
+        levels=len(everything(plan, None, "").published_levels) if wishes.split else 0,
         runner=RUNNERS[platforms[0]] if service == "github" and platforms else RUNNERS["linux/amd64"],
         jobs=tuple(_job(platform, cache) for platform in platforms) if native else (),
         platforms=",".join(wishes.platforms) or None,
@@ -157,7 +157,9 @@ def _job(platform: str, cache: str) -> Job:
 
 def _configured(plan: BuildPlan) -> tuple[str, ...]:
     """The platforms of the configuration, which a workflow has to know if there are several."""
-    found = {image.platforms: image for image in reversed(_published(plan))}
+    found: dict[tuple[str, ...], Image] = {}
+    for image in _published(plan):
+        found.setdefault(image.platforms, image)
     if len(found) > 1:
         (first, one), (second, other) = list(found.items())[:2]
         raise UsageError(

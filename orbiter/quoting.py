@@ -108,6 +108,11 @@ def gitlab(value: str) -> str:
     return yaml(value.replace("$", "$$"))
 
 
+def toml(value: str) -> str:
+    """A basic string of TOML: https://toml.io/en/v1.0.0#string. All that JSON escapes, TOML reads."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
 def yaml_entry(value: str, indent: str) -> str:
     """The entry of a block list at `indent`: one line without quotes, several as a literal block, where YAML can."""
     lines = value.split("\n")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from orbiter.errors import UsageError
 from orbiter.model import BuildPlan, Image, Project, Target
+from orbiter.packages import name_in
 from orbiter.plan import tags
 
 Package = tuple[str, str]
@@ -211,14 +212,8 @@ def _environment(image: Image) -> Iterator[Package]:
 
 
 def _with_version(ecosystem: str, spec: str, built: Built | None) -> str:
-    version = built.versions.get((ecosystem, _folded(_name(spec)))) if built else None
-    return f"{_code(_name(spec))} {_plain(version)}" if version else _code(spec)
-
-
-def _name(spec: str) -> str:
-    """The name in a spec of any ecosystem: `pandas>=2`, `conda-forge::gdal=3.9`, `@scope/name@^1`, `git=1:2.47`."""
-    found = re.match(r"(?:[\w./-]+::)?((?:@[\w.~-]+/)?[\w.+-]*[\w+])", spec)
-    return found[1] if found else spec
+    version = built.versions.get((ecosystem, _folded(name_in(spec)))) if built else None
+    return f"{_code(name_in(spec))} {_plain(version)}" if version else _code(spec)
 
 
 def _folded(name: str) -> str:
