@@ -52,7 +52,7 @@ def parsed(text: str) -> Any:
 
 
 def assert_valid(service: str, folder: Path, *texts: str) -> None:
-    """By the service's JSON schema, and for GitHub by actionlint, which has ShellCheck look at the scripts."""
+    """By the service's JSON schema, and for GitHub by actionlint, which asks ShellCheck as well where there is one."""
     files = [folder / f"{number}.yml" for number in range(len(texts))]
     for file, text in zip(files, texts, strict=True):
         file.write_text(text)
