@@ -1,7 +1,8 @@
 """From a configuration to files on disk, one call a step: load → check → resolve → plan → render → write."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from orbiter import builders, output, resources, schema, source
 from orbiter import lock as locks
 from orbiter.blame import named
 from orbiter.diagnostics import Finding
-from orbiter.errors import ConfigError, NothingMatched, UsageError
+from orbiter.errors import ConfigError, EngineError, NothingMatched, OrbiterError, UsageError
 from orbiter.lock import Lock
 from orbiter.model import BuildPlan, FileSet, Project
 from orbiter.output import Changes
@@ -20,7 +21,10 @@ from orbiter.resolve import resolve
 from orbiter.source import Document
 
 if TYPE_CHECKING:
+    from orbiter.affected import Affected, State
+    from orbiter.ci import Service, Wishes, Workflow
     from orbiter.convert import Remark
+    from orbiter.engine import Git
     from orbiter.locking.update import Problem, Tools, Updated, Wish
     from orbiter.starter import Settings
 
@@ -56,8 +60,11 @@ def find(file: str | None, folder: Path) -> Path:
     raise UsageError(f"no configuration here: none of {', '.join(NAMES)}; name one with -f FILE")
 
 
-def make_plan(config: Path, out: Path | None = None) -> Planned:
-    """Reads, checks, resolves and plans. `out` is the directory of the bake file, else that of the configuration."""
+def make_plan(config: Path, out: Path | None = None, *, alone: bool = False) -> Planned:
+    """Reads, checks, resolves and plans. `out` is the directory of the bake file, else that of the configuration.
+
+    `alone`: the files that the configuration names need not be there.
+    """
     folder = config.parent
     document = _load(config)
     rules = project_schema(folder)
@@ -66,7 +73,7 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
     if findings:
         raise ConfigError(findings)
     project, warnings = resolve(document, known)
-    missing = tuple(_missing_files(project, document, folder))
+    missing = () if alone else tuple(_missing_files(project, document, folder))
     if missing:
         raise ConfigError(missing)
     lock = read_lock(folder)
@@ -106,6 +113,75 @@ def render(planned: Planned) -> FileSet:
 
     templates = resources.templates() | resources.project_templates(planned.config.parent)
     return render_plan(planned.plan, templates, resources.compiled_templates())
+
+
+def workflow(service: "Service", planned: Planned, wishes: "Wishes", git: "Git") -> tuple["Workflow", str, Path]:
+    """The CI workflow of a project, its text, and the top of the repository: the project's folder if it is in none."""
+    from orbiter import __version__
+    from orbiter.ci import workflow as plan_workflow
+    from orbiter.render import workflow as render_workflow
+
+    folder = planned.config.parent
+    place = ""
+    with suppress(EngineError):
+        place = git.place() or ""
+    made = plan_workflow(
+        service,
+        planned.plan,
+        wishes,
+        version=__version__,
+        locked=planned.lock is not None,
+        folder=place,
+        file=planned.config.name if planned.config.name not in NAMES else None,
+    )
+    templates = resources.templates() | resources.project_templates(folder)
+    text = render_workflow(service, made, templates, resources.compiled_templates())
+    return made, text, folder.joinpath(*[".."] * len(Path(place).parts))
+
+
+def affected(planned: Planned, revision: str, git: "Git", say: Callable[[str], None]) -> "Affected":
+    """What is to be built anew since a revision of Git. Where that one cannot be compiled, it is everything: `say` why.
+
+    Raises UsageError if there is no such revision, EngineError without Git.
+    """
+    from orbiter.affected import State, compare, everything
+
+    if not revision.strip("0") and len(revision) >= 40:
+        # What GitHub and GitLab call the revision before a branch was there.
+        say(f"no revision before this one ({revision}), so everything is affected")
+        return everything(planned.plan, revision, "first revision")
+    commit = git.commit(revision)
+    names = dict.fromkeys((planned.config.name, *NAMES))
+    there = git.files(commit, (*names, locks.FILE, "templates", *output.FOLDERS))
+    name = next((name for name in names if name in there), None)
+    if name is None:
+        say(f"{planned.config}: not there at {revision}, so everything is affected")
+        return everything(planned.plan, revision, f"no configuration at {revision}")
+    with tempfile.TemporaryDirectory(prefix="orbiter-revision-") as place:
+        try:
+            then = _at(there, name, Path(place))
+        except OrbiterError as error:
+            reason = str(error).splitlines()[0].replace(f"{place}/", "")
+            say(f"{planned.config}: wrong at {revision}, so everything is affected: {reason}")
+            return everything(planned.plan, revision, f"wrong configuration at {revision}")
+    now = State(plan=planned.plan, files=render(planned))
+    return compare(now, then, git.changed(commit), revision)
+
+
+def _at(there: Mapping[str, bytes], name: str, folder: Path) -> "State":
+    """The project of a revision, put into an empty folder. The generated files it had committed are what was built."""
+    from orbiter.affected import State
+
+    for path, content in there.items():
+        generated = path.startswith(tuple(f"{each}/" for each in output.FOLDERS))
+        if not generated and ".." not in path.split("/"):  # Git forbids it, but does not check all that it fetches
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    planned = make_plan(folder / name, alone=True)
+    files = render(planned)
+    committed = {path: there[path].decode(errors="replace") for path in files if path in there}
+    return State(plan=planned.plan, files={**files, **committed})
 
 
 def compare(planned: Planned, out: Path | None = None) -> Changes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from orbiter.errors import UsageError
 from orbiter.installed import Package, folded, versions
 from orbiter.model import BuildPlan, Image, Project, Target
+from orbiter.packages import name_in
 from orbiter.plan import tags
 
 DESCRIPTION = "org.opencontainers.image.description"
@@ -186,14 +187,8 @@ def _environment(image: Image) -> Iterator[Package]:
 
 
 def _with_version(ecosystem: str, spec: str, built: Built | None) -> str:
-    version = built.versions.get((ecosystem, folded(_name(spec)))) if built else None
-    return f"{_code(_name(spec))} {_plain(version)}" if version else _code(spec)
-
-
-def _name(spec: str) -> str:
-    """The name in a spec of any ecosystem: `pandas>=2`, `conda-forge::gdal=3.9`, `@scope/name@^1`, `git=1:2.47`."""
-    found = re.match(r"(?:[\w./-]+::)?((?:@[\w.~-]+/)?[\w.+-]*[\w+])", spec)
-    return found[1] if found else spec
+    version = built.versions.get((ecosystem, folded(name_in(spec)))) if built else None
+    return f"{_code(name_in(spec))} {_plain(version)}" if version else _code(spec)
 
 
 def _counted(packages: list[Package]) -> str:

@@ -7,6 +7,8 @@ from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, 
 from jinja2 import TemplateError as JinjaError
 
 from orbiter import quoting
+from orbiter.ci import MARK as CI_MARK
+from orbiter.ci import Workflow, is_generated
 from orbiter.content import hashes
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
@@ -45,6 +47,20 @@ def configuration(starter: Starter, templates: Mapping[str, str], compiled: Byte
     """The text of a first configuration. `templates` are Orbiter's own."""
     template = _environment(templates, compiled).get_template(f"init/orbiter.yaml{_SUFFIX}")
     return template.render(starter=starter).rstrip("\n") + "\n"
+
+
+def workflow(
+    service: str, planned: Workflow, templates: Mapping[str, str], compiled: BytecodeCache | None = None
+) -> str:
+    """The text of a CI workflow. Raises TemplateError, as `render` does."""
+    environment = _environment(templates, compiled)
+    try:
+        text = environment.get_template(f"ci/{service}.yml{_SUFFIX}").render(ci=planned)
+    except (JinjaError, TypeError, ValueError) as error:
+        raise TemplateError(_explain(error)) from error
+    if not is_generated(text):
+        raise TemplateError(f"{_FOLDER}ci/{service}.yml{_SUFFIX}: its first line has to be a comment with '{CI_MARK}'")
+    return text.rstrip("\n") + "\n"
 
 
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -89,6 +105,8 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         "dockerfile_json": quoting.dockerfile_json,
         "dockerfile_value": quoting.dockerfile_value,
         "dotted": dotted,
+        "github": quoting.github,
+        "gitlab": quoting.gitlab,
         "hcl": quoting.hcl,
         "heredoc": quoting.heredoc,
         "json_file": quoting.json_file,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "diff", "sbom", "schema"),
-    "Build": ("plan", "graph", "build", "test"),
+    "Build": ("plan", "graph", "build", "builder", "test"),
     "Use": ("run", "bash", "r2d", "images"),
-    "Publish": ("docker-push", "docker-pushrm", "readme"),
+    "Publish": ("ci", "docker-push", "docker-pushrm", "readme", "export"),
     "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),
     "Help": ("doctor", "completion"),
 }

@@ -84,7 +84,7 @@ def _side(what: str | None, folder: Path) -> _Side:
         return _Side(str(path), lock=lock)
     git = Git(folder)
     try:
-        commit, problem = git.commit(what), git.problem()
+        commit, problem = git.find(what), git.problem()
     except EngineError as error:
         commit, problem = None, str(error)
     if commit:

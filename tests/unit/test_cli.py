@@ -19,6 +19,12 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
+GROUPS = {"builder": ("create",), "ci": ("github", "gitlab"), "export": ("jupyterhub",)}
+"""Commands that are groups, and the commands in them."""
+ALONE = tuple(
+    name for command in COMMANDS for name in ([f"{command} {each}" for each in GROUPS.get(command, ())] or [command])
+)
+"""Every command that does something."""
 INDEPENDENT = ("init", "schema", "completion", "clean", "docker-clean", "docker-prune", "doctor")
 """Commands that do without a valid configuration."""
 UNLOCKED = "no orbiter.lock: versions are resolved in the build; 'orbiter lock' pins them\n"
@@ -134,11 +140,12 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
     assert "exclude each other" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in INDEPENDENT])
+@pytest.mark.parametrize("command", [name for name in ALONE if name not in INDEPENDENT])
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)
-    done = orbiter(*(("-f", "lab.yaml", command) if before else (command, "-f", "lab.yaml")))
+    words = (*command.split(), *(["name"] if command == "builder create" else []))
+    done = orbiter(*(("-f", "lab.yaml", *words) if before else (*words, "-f", "lab.yaml")))
     assert done.returncode == 2
     assert FINDING.replace("orbiter.yaml", "lab.yaml") in done.stdout + done.stderr
 
@@ -207,8 +214,8 @@ def test_version_and_help(orbiter: Run) -> None:
     main = orbiter("--help").stdout
     assert all(f"\n  {command} " in main for command in COMMANDS)
     assert "Exit codes:" in main
-    for command in COMMANDS:
-        done = orbiter(command, "-h")
+    for command in {*COMMANDS, *ALONE}:
+        done = orbiter(*command.split(), "-h")
         assert done.returncode == 0
         assert "Examples:" in done.stdout
 
