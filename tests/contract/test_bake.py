@@ -98,7 +98,7 @@ def test_environment_overrides_the_variables(engine: Mapping[str, str], tmp_path
     for name in ("alpine-base", "alpine-base-build"):
         ref = f"c.example.org/y:{name}"
         assert target[name]["cache-from"] == [{"ref": ref, "type": "registry"}]
-        assert target[name]["cache-to"] == [{"mode": "max", "ref": ref, "type": "registry"}]
+        assert target[name]["cache-to"] == [{"ignore-error": "true", "mode": "max", "ref": ref, "type": "registry"}]
         assert target[name]["platforms"] == ["linux/arm64"]
 
 
