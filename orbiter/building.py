@@ -14,16 +14,21 @@ from typing import Any
 
 from orbiter import report
 from orbiter.blame import blame
+from orbiter.caching import in_words, is_torn
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
 from orbiter.plan import tags
-from orbiter.progress import Progress, Step, Work
+from orbiter.progress import Progress, Step, Trouble, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+
+NO_READING = "*.cache-from="
+"""The override by which bake reads no cache but the builder's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class _Round:
     work: Mapping[str, Work]
     buildx: Mapping[str, Any]
     words: Sequence[str] = ()
+    troubles: Sequence[Trouble] = ()
+    imported: bool = False
     error: BuildFailed | None = None
     seconds: float = 0.0
 
@@ -58,13 +65,15 @@ class _Round:
 def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, BuildFailed | None]:
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
 
-    With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
+    A cache from which a layer cannot be had is not read again, and all is built once more. With `keep_going`, bake is
+    called again without what failed and all that needs it, until nothing else is left:
     what was finished, or as far as it got, comes from the cache then.
     """
     groups = {group.name: group.targets for group in job.planned.plan.groups}
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
     work, buildx = dict[str, Work](), dict[str, Any]()
     errors: list[BuildFailed] = []
+    said: set[str] = set()
     again = 3
     seconds = 0.0
     while wanted:
@@ -72,11 +81,23 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
         work = dict(report.merged(work, done.work))
         buildx |= done.buildx
         seconds += done.seconds
+        for verb in ("read", "written"):
+            troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
+            if troubles and verb not in said:
+                said.add(verb)
+                say(in_words(troubles))
         if not done.error:
             break
         if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
             again -= 1
             say("another build has just made the same image; once more, from the cache")
+            continue
+        torn = next(
+            (each.failed.error for each in done.work.values() if each.failed and is_torn(each.failed.error)), ""
+        )
+        if torn and done.imported and NO_READING not in job.options.set:
+            job = replace(job, options=replace(job.options, set=(*job.options.set, NO_READING)))
+            say(f"what the cache refers to cannot be had ({torn}); once more without reading it")
             continue
         errors.append(_told(job, done, done.error, say))
         failed = {target for target, each in done.work.items() if each.failed}
@@ -120,7 +141,13 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
             records = [(name, told["buildx.build.ref"].rpartition("/")[2]) for name, told in buildx.items()]
         _replay(progress, engine, job.options.builder, records)
     return _Round(
-        work=progress.work(done=error is None), buildx=buildx, words=progress.words, error=error, seconds=seconds
+        work=progress.work(done=error is None),
+        buildx=buildx,
+        words=progress.words,
+        troubles=progress.troubles,
+        imported=progress.imported,
+        error=error,
+        seconds=seconds,
     )
 
 
