@@ -44,11 +44,11 @@ def settings(plan: BuildPlan) -> Settings:
     return Settings(repository=repository, branch=os.environ.get("CACHE_BRANCH", ""), writes=writes)
 
 
-def connect(repository: str, plan: BuildPlan, folder: Path) -> Registry:
+def connect(repository: str, plan: BuildPlan, folder: Path, *, retries: int = 3) -> Registry:
     """The repository, with Docker's login for its registry and the project's CA."""
     at = registry.place(repository)
     ca = plan.project.mirrors.ca
-    return Registry(at, login=logins.kept(at.host), ca=folder / ca if ca else None)
+    return Registry(at, login=logins.kept(at.host), ca=folder / ca if ca else None, retries=retries)
 
 
 def listed(asked: Registry, targets: Iterable[str]) -> tuple[tuple[Ref, ...], Mapping[str, str]]:
@@ -144,7 +144,7 @@ def _base(planned: Planned, parent: str) -> Base:
     """The layers of an image from elsewhere, by platform; nothing if its registry does not tell."""
     repository, name = _parted(mirrored(planned.plan.project.mirrors, parent))
     try:
-        asked = connect(repository, planned.plan, planned.config.parent)
+        asked = connect(repository, planned.plan, planned.config.parent, retries=0)
         manifest = asked.manifest(name)
         if manifest is None:
             return {}
