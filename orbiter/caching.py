@@ -5,6 +5,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,8 @@ def cache_tag(target: str, branch: str, main: str) -> str:
 
     What a tag may not have becomes `-`, and a hash keeps branches apart that are alike then, unless it was a `/`.
     """
+    # HCL normalizes all its strings.
+    branch, main = unicodedata.normalize("NFC", branch), unicodedata.normalize("NFC", main)
     if branch in ("", main):
         return target
     tag = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{target}.{branch}")

@@ -137,8 +137,7 @@ class Progress:
         vertex.error = vertex.error or error
         if state.get("cached"):
             vertex.cached.add(target)
-        elif target not in vertex.cached:
-            # Of a step that was cached, a later run is only that its layer was fetched.
+        else:
             run = _seconds(state["started"]), _seconds(state["completed"])
             vertex.runs.setdefault(target, []).append(run)
         if vertex.told or not (vertex.error or self._runs(vertex, target)):
@@ -171,6 +170,8 @@ class Progress:
         The times differ a little between the builds that tell of it: those of the owner's count.
         """
         for target in (owner, *vertex.runs):
+            if target in vertex.cached:
+                continue  # what was told as a run before or after that is that its layer was fetched
             began = self._began.get(target, float("-inf"))
             found = [run for run in vertex.runs.get(target, ()) if run[1] >= began]
             if found:

@@ -19,6 +19,8 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
+GROUPS = {"cache": ("check", "ls", "prune")}
+"""Commands that have commands."""
 INDEPENDENT = ("init", "schema", "completion", "clean", "docker-clean", "docker-prune", "doctor")
 """Commands that do without a valid configuration."""
 
@@ -132,11 +134,15 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
     assert "exclude each other" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in INDEPENDENT])
+@pytest.mark.parametrize(
+    "command",
+    [f"{name} {below}".strip() for name in COMMANDS if name not in INDEPENDENT for below in GROUPS.get(name, [""])],
+)
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)
-    done = orbiter(*(("-f", "lab.yaml", command) if before else (command, "-f", "lab.yaml")))
+    words = [*command.split(), *(["--branch=x"] if command == "cache prune" else [])]
+    done = orbiter(*(("-f", "lab.yaml", *words) if before else (*words, "-f", "lab.yaml")))
     assert done.returncode == 2
     assert FINDING.replace("orbiter.yaml", "lab.yaml") in done.stdout + done.stderr
 
@@ -205,8 +211,8 @@ def test_version_and_help(orbiter: Run) -> None:
     main = orbiter("--help").stdout
     assert all(f"\n  {command} " in main for command in COMMANDS)
     assert "Exit codes:" in main
-    for command in COMMANDS:
-        done = orbiter(command, "-h")
+    for command in [*COMMANDS, *(f"{name} {below}" for name, under in GROUPS.items() for below in under)]:
+        done = orbiter(*command.split(), "-h")
         assert done.returncode == 0
         assert "Examples:" in done.stdout
 
