@@ -14,16 +14,21 @@ from typing import Any
 
 from orbiter import report
 from orbiter.blame import Cause, cause
+from orbiter.caching import in_words, is_torn
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
 from orbiter.plan import tags
-from orbiter.progress import Progress, Step, Work
+from orbiter.progress import Progress, Step, Trouble, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+
+NO_READING = "*.cache-from="
+"""The override by which bake reads no cache but the builder's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,8 @@ class _Round:
     buildx: Mapping[str, Any]
     words: Sequence[str] = ()
     steps: tuple[Step, ...] = ()
+    troubles: Sequence[Trouble] = ()
+    imported: bool = False
     error: EngineError | KeyboardInterrupt | None = None
     seconds: float = 0.0
 
@@ -65,7 +72,8 @@ Ended = EngineError | KeyboardInterrupt
 def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, Ended | None]:
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
 
-    An interrupt, and an engine that is not there or goes away, are returned with what was known until then.
+    A cache from which a layer cannot be had is not read again, and all is built once more. An interrupt, and an engine
+    that is not there or goes away, are returned with what was known until then.
 
     With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
     what was finished, or as far as it got, comes from the cache then.
@@ -75,6 +83,7 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
     work, buildx = dict[str, Work](), dict[str, Any]()
     steps, causes = tuple[Step, ...](), dict[str, Cause]()
     errors: list[Ended] = []
+    said: set[str] = set()
     again = 3
     seconds = 0.0
     while wanted:
@@ -83,6 +92,11 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
         steps = report.merged_steps(steps, done.steps)
         buildx |= done.buildx
         seconds += done.seconds
+        for verb in ("read", "written"):
+            troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
+            if troubles and verb not in said:
+                said.add(verb)
+                say(in_words(troubles))
         if not done.error:
             break
         if not isinstance(done.error, BuildFailed):
@@ -91,6 +105,13 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
         if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
             again -= 1
             say("another build has just made the same image; once more, from the cache")
+            continue
+        torn = next(
+            (each.failed.error for each in done.work.values() if each.failed and is_torn(each.failed.error)), ""
+        )
+        if torn and done.imported and NO_READING not in job.options.set:
+            job = replace(job, options=replace(job.options, set=(*job.options.set, NO_READING)))
+            say(f"what the cache refers to cannot be had ({torn}); once more without reading it")
             continue
         found = _causes(job, done, done.error)
         causes |= found
@@ -149,6 +170,8 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
         buildx=buildx,
         words=progress.words,
         steps=progress.steps(),
+        troubles=progress.troubles,
+        imported=progress.imported,
         error=error,
         seconds=seconds,
     )

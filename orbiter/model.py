@@ -90,6 +90,24 @@ class Mirrors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Where builds keep what their steps made.
+
+    `registry` is a repository, `main` the branch whose cache all branches read, `local` a folder relative to the
+    project directory. `level` belongs to `compression`; None is the builder's own choice.
+    """
+
+    registry: str | None = None
+    main: str = "main"
+    read_only: bool = False
+    mode: Literal["max", "min"] = "max"
+    compression: Literal["gzip", "zstd"] | None = None
+    level: int | None = None
+    local: str | None = None
+    gha: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conda:
     """A conda environment: match specs, and requirements that pip installs afterwards."""
 
@@ -186,6 +204,7 @@ class Project:
     python: str | None
     python_range: str | None
     mirrors: Mirrors
+    cache: Cache = Cache()
     families: tuple[Family, ...]
     images: Mapping[str, Image]
 

@@ -35,7 +35,7 @@ def plan(project: Project, known: Builders, folder: str = ".", lock: Lock | None
     targets = tuple(_target(project, image, known, folder, digests, entries) for image in project.images.values())
     return BuildPlan(
         project=project,
-        variables=tuple(_variables(project, targets, digests, (lock.epoch if lock else None) or "")),
+        variables=tuple(_variables(project, targets, digests, folder, (lock.epoch if lock else None) or "")),
         groups=tuple(_groups(project)),
         targets=targets,
     )
@@ -266,15 +266,32 @@ def _sections(image: Image) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _variables(
-    project: Project, targets: Iterable[Target], digests: Mapping[str, str], created: str
+    project: Project, targets: Iterable[Target], digests: Mapping[str, str], folder: str, created: str
 ) -> Iterator[Variable]:
     yield Variable(name="REPO", default=project.repo, description="Repository of the images.")
     yield Variable(name="VERSION", default=project.version, description="Last part of every tag, and a label.")
+    cache = project.cache
     yield Variable(
         name="CACHE_REPO",
-        default="",
-        description="Repository of the registry cache, one tag a target; empty: the builder's own cache only.",
+        default=cache.registry or "",
+        description="Repository of the registry cache, one tag a target; empty: none.",
     )
+    yield Variable(
+        name="CACHE_BRANCH",
+        default="",
+        description=f"Branch that is built: its own cache comes before that of {cache.main}; empty: {cache.main}.",
+    )
+    yield Variable(
+        name="CACHE_WRITE",
+        default="0" if cache.read_only else "1",
+        description="Whether caches are written; 0 or empty: they are read only.",
+    )
+    if cache.local:
+        yield Variable(
+            name="CACHE_LOCAL",
+            default=normpath(f"{folder}/{cache.local}"),
+            description="Folder of the cache on disk, one folder a target; empty: none.",
+        )
     yield Variable(
         name="PLATFORMS",
         default="",

@@ -29,6 +29,10 @@ _STEP = re.compile(r"(?:^|.* )\d+/\d+$")
 _PLACE = re.compile(r"(?:(?:\S+/\S+ )?(\S+) +)?(\d+)/\d+")
 _FLAGS = re.compile(r"(?:--[\w-]+(?:=\S+)?|[A-Z_][A-Z_0-9]*=\S+) +")
 _TIME = re.compile(r"(\d+)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-]\d\d):(\d\d))")
+_CACHE = re.compile(r"(importing cache manifest from|exporting cache to) (.*)", re.DOTALL)
+_EMPTY = re.compile(r"failed to configure registry cache importer: \S+: not found$")
+"""What BuildKit says of a cache that nobody has written yet."""
+
 _SLOW = 1.0
 """Seconds after which what is no step of a Dockerfile (a pull, an export) is worth a line."""
 
@@ -69,14 +73,26 @@ class Work:
     failed: Step | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A cache of a target that could not be read or written, and BuildKit's words; the build goes on without it."""
+
+    target: str
+    verb: Literal["read", "written"]
+    place: str
+    error: str
+
+
 @dataclass(slots=True)
 class _Vertex:
     """A vertex in all the builds that have it; `seen`, `runs` and `stops` are by target, in seconds since 1970.
 
-    `stops` are runs that were cancelled, or have not ended yet.
+    `stops` are runs that were cancelled, or have not ended yet; `cached` the targets in whose builds its result was
+    there already.
     """
 
     seen: dict[str, str] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
     runs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     stops: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
@@ -98,6 +114,9 @@ class Progress:
         self._latest = 0.0
         self.words: list[str] = []
         """The lines that are no events: Buildx's own words."""
+        self.troubles: list[Trouble] = []
+        self.imported = False
+        """Whether a cache of another place was read, so that layers of it may be in use."""
 
     def feed(self, line: str, target: str | None = None) -> tuple[Step, ...]:
         """The steps of which this line tells that they ran to their end. `target`: the one whose build it is from."""
@@ -127,6 +146,8 @@ class Progress:
                 if len(self._order) > 1:
                     return None
                 inner, target = f"{target} {inner}".strip(), next(iter(self._order))
+        if (cache := _CACHE.match(text)) and state.get("completed") and not self._is_well(cache, state, target):
+            return None
         vertex = self._vertices.setdefault(state["digest"], _Vertex())
         vertex.seen[target] = f"[{inner}] {text}" if inner else text
         if inner == "internal" and text.startswith("load build definition") and state.get("started"):
@@ -142,7 +163,10 @@ class Progress:
             return None
         vertex.ended = True
         vertex.error = vertex.error or error
-        if not state.get("cached"):
+        if state.get("cached"):
+            vertex.cached.add(target)
+        elif target not in vertex.cached:
+            # Of a step that was cached, a later run is only that its layer was fetched.
             vertex.runs.setdefault(target, []).append((started or completed, completed))
         if vertex.told or not (vertex.error or self._runs(vertex, target)):
             return None
@@ -155,6 +179,16 @@ class Progress:
         vertex.told = True
         return step
 
+    def _is_well(self, cache: re.Match[str], state: Mapping[str, Any], target: str) -> bool:
+        error = state.get("error", "")
+        reads = cache[1].startswith("importing")
+        self.imported |= reads and not error
+        if error and not _EMPTY.search(error) and "context canceled" not in error:
+            verb: Literal["read", "written"] = "read" if reads else "written"
+            trouble = Trouble(target=target, verb=verb, place=cache[2], error=error)
+            self.troubles += [trouble] * (trouble not in self.troubles)
+        return not error
+
     def _owner(self, vertex: _Vertex) -> str:
         return min(vertex.seen, key=lambda target: self._order.get(target, -1))
 
@@ -164,6 +198,8 @@ class Progress:
         The times differ a little between the builds that tell of it: those of the owner's count.
         """
         for target in (owner, *vertex.runs):
+            if target in vertex.cached:
+                continue  # what was told as a run before or after that is that its layer was fetched
             began = self._began.get(target, float("-inf"))
             found = [run for run in vertex.runs.get(target, ()) if run[1] >= began]
             if found:
@@ -241,6 +277,19 @@ class Progress:
             if vertex.seen:
                 own[self._owner(vertex)].append(vertex)
         return {target: self._work(target, vertices, done=done) for target, vertices in own.items()}
+
+    def ran(self) -> tuple[Step, ...]:
+        """The steps of Dockerfiles that ran, each target's in their order; not those that were cached."""
+        ran = [
+            (self._order[owner], self._runs(vertex, owner)[0], self._step(vertex))
+            for vertex in self._vertices.values()
+            if vertex.seen and _is_step(vertex.seen[owner := self._owner(vertex)]) and self._runs(vertex, owner)
+        ]
+        return tuple(step for _, _, step in sorted(ran, key=lambda each: each[:2]))
+
+    def heard(self) -> int:
+        """How many steps of Dockerfiles it has heard of."""
+        return sum(bool(v.seen) and _is_step(v.seen[self._owner(v)]) for v in self._vertices.values())
 
     def _work(self, target: str, vertices: Sequence[_Vertex], *, done: bool) -> Work:
         seconds = _covered(run for vertex in vertices for run in self._runs(vertex, target)) if vertices else None
@@ -324,7 +373,7 @@ def _in_short(name: str) -> str:
 
 
 def _seconds(time: str) -> float:
-    """Seconds since 1970 of a time of RFC 3339."""
+    """Seconds since 1970 of a time of RFC 3339; 0 for what is none."""
     match = _TIME.fullmatch(time)
     if not match:
         return 0.0

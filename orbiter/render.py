@@ -12,7 +12,7 @@ from orbiter.ci import Workflow, is_generated
 from orbiter.content import hashes
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
-from orbiter.model import MARK, BuildPlan, Context, FileSet, Mirrors, Target, is_marked
+from orbiter.model import MARK, BuildPlan, Cache, Context, FileSet, Mirrors, Target, is_marked
 from orbiter.plan import INDEXES
 from orbiter.starter import Starter
 
@@ -98,6 +98,7 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         loader=FunctionLoader(source), undefined=StrictUndefined, auto_reload=False, bytecode_cache=compiled
     )
     environment.filters |= {
+        "cache": _cache_options,
         "column": _column,
         "comment": quoting.comment,
         "context": _context,
@@ -127,6 +128,16 @@ def _of_builder(builder: str, environment: Environment, templates: Mapping[str, 
 def _column(literal: str, names: Iterable[str]) -> str:
     """A key of a block, as wide as the widest of its names: equals signs stand below each other."""
     return literal.ljust(max(len(quoting.hcl(name)) for name in names))
+
+
+def _cache_options(cache: Cache) -> str:
+    """What a cache is written with: words and numbers, which need no quotes."""
+    options = [f"mode={cache.mode}"]
+    if cache.compression:
+        options.append(f"compression={cache.compression}")
+    if cache.level is not None:
+        options.append(f"compression-level={cache.level}")
+    return ",".join((*options, "ignore-error=true"))
 
 
 def _context(context: Context) -> str:

@@ -19,7 +19,12 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
-GROUPS = {"builder": ("create",), "ci": ("github", "gitlab"), "export": ("jupyterhub",)}
+GROUPS = {
+    "builder": ("create",),
+    "cache": ("check", "ls", "prune"),
+    "ci": ("github", "gitlab"),
+    "export": ("jupyterhub",),
+}
 """Commands that are groups, and the commands in them."""
 ALONE = tuple(
     name for command in COMMANDS for name in ([f"{command} {each}" for each in GROUPS.get(command, ())] or [command])
@@ -144,7 +149,8 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)
-    words = (*command.split(), *(["name"] if command == "builder create" else []))
+    needed = {"builder create": ["name"], "cache prune": ["--older-than", "30d"]}
+    words = (*command.split(), *needed.get(command, []))
     done = orbiter(*(("-f", "lab.yaml", *words) if before else (*words, "-f", "lab.yaml")))
     assert done.returncode == 2
     assert FINDING.replace("orbiter.yaml", "lab.yaml") in done.stdout + done.stderr
