@@ -10,16 +10,13 @@ from orbiter.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from orbiter.pipeline import Planned
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command(
     epilog=options.EXAMPLES + "  orbiter lock                        resolve what is new or changed\n"
-    "  orbiter lock --check                in CI: does the lock fit the configuration?\n"
-    "  orbiter lock --upgrade              the newest of everything that the configuration allows\n"
+    "  orbiter lock --check                in CI: does it fit the configuration?\n"
+    "  orbiter lock --upgrade              the newest that the configuration allows\n"
     "  orbiter lock --upgrade numpy pandas  of these packages only\n"
-    "  orbiter lock --image debian-base    of this image, and what stands on it, only"
+    "  orbiter lock --image debian-base    only of this, and what stands on it"
 )
 @options.file
 @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -39,8 +36,9 @@ def lock(
     offline: bool,
     form: str,
 ) -> None:
-    """Pin Python, conda and Node packages and base images in orbiter.lock.
+    """Pin packages and base images in orbiter.lock.
 
+    Python, conda and Node packages by version and hash, images from elsewhere and their tools by digest.
     What fits the configuration is kept; what is new or changed is resolved, and what stands on it. A stacked image is
     resolved under its parent's versions. Nothing is written unless everything has a solution.
     """
@@ -83,9 +81,11 @@ def _check(planned: "Planned", form: str) -> None:
     missing = pipeline.unpinned(planned)
     if form == "json":
         console.print_json({"fits": not (stale or missing), "stale": stale, "unpinned": missing})
-    else:
+    elif planned.lock is not None:
         for name in (*stale, *missing):
             click.echo(f"{name}: not in {locks.FILE} as the configuration wants it")
+    if planned.lock is None and (stale or missing):
+        raise CheckFailed(f"there is no {locks.FILE}; run 'orbiter lock'")
     if stale or missing:
         raise CheckFailed(f"{locks.FILE} is stale; run 'orbiter lock'")
     console.say(f"{locks.FILE} fits the configuration", colour="green")

@@ -25,4 +25,4 @@ def plan(file: str | None, targets: tuple[str, ...], family: str | None, image: 
     if form == "json":
         console.print_json(as_data(shown))
     else:
-        click.echo(as_text(shown))
+        click.echo(console.fitted(as_text(shown)))
