@@ -59,6 +59,10 @@ class Report:
         return any(outcome.result in ("failed", "not reached") for outcome in self.outcomes)
 
 
+_SLOW = 1.0
+"""Seconds from which a pull, an export or the transfer of a context counts in the choice of the critical path."""
+
+
 def critical_path(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The chain of steps, each of which needs the one before, that took longest: no build can be quicker than it."""
     known = {step.digest: step for step in steps}
@@ -74,7 +78,11 @@ def critical_path(steps: Sequence[Step]) -> tuple[Step, ...]:
         after = step.kind in ("export", "other") and not step.inputs and step.digest not in needed
         return own.get(step.target, ()) if after else [digest for digest in step.inputs if digest in known]
 
-    best: dict[str, tuple[float, str | None]] = {}
+    def weight(step: Step) -> float:
+        # Files of a context that are there at once are no reason to leave the chain of parents.
+        return step.seconds if step.kind == "step" or step.seconds >= _SLOW else 0.0
+
+    best: dict[str, tuple[float, int, str | None]] = {}
     waiting = list(known)
     while waiting:
         digest = waiting[-1]
@@ -82,13 +90,14 @@ def critical_path(steps: Sequence[Step]) -> tuple[Step, ...]:
         waiting += missing
         if not missing:
             waiting.pop()
-            before = max(((best[need][0], need) for need in needs(known[digest])), default=(0.0, None))
-            best[digest] = before[0] + known[digest].seconds, before[1]
+            chains = ((*best[need][:2], need) for need in needs(known[digest]))
+            before: tuple[float, int, str | None] = max(chains, default=(0.0, 0, None))
+            best[digest] = before[0] + weight(known[digest]), before[1] + (known[digest].kind == "step"), before[2]
     path: list[Step] = []
-    last = max(best, key=lambda digest: best[digest][0], default=None)
+    last = max(best, key=lambda digest: best[digest][:2], default=None)
     while last is not None:
         path.append(known[last])
-        last = best[last][1]
+        last = best[last][2]
     return tuple(reversed(path))
 
 

@@ -39,6 +39,14 @@ def test_critical_path_does_not_wait_for_the_export_of_a_parent() -> None:
     assert critical_path((*PATH, export, child)) == (*PATH, child)
 
 
+def test_files_that_are_there_at_once_do_not_hide_parents_from_the_cache() -> None:
+    core, load = step("core", "a", 0.0), step("base", "l", 0.2, kind="load")
+    last = step("base", "b", 3.0, "a", "l")
+    assert critical_path((core, load, last)) == (core, last)
+    load = replace(load, seconds=20.0)
+    assert critical_path((core, load, last)) == (load, last)
+
+
 def test_what_a_step_needs_is_no_export() -> None:
     # A file that is written in the Dockerfile is a vertex that the step needs, and needs nothing itself.
     document = step("base", "i", 0.1, kind="other")
