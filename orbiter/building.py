@@ -136,6 +136,7 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
             error = ended
         seconds = time.monotonic() - began
         if isinstance(error, KeyboardInterrupt) and job.reports and not job.listens:
+            say("asking the builder how far it came; another interrupt skips that")
             with suppress(EngineError, KeyboardInterrupt):
                 told = engine.records(job.planned.config.parent, job.options.builder, since)
                 records = _identities(job.plan, told)
