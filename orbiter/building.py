@@ -104,7 +104,7 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
             say(f"going on with {', '.join(wanted)}")
     made = Report(
         outcomes=tuple(_outcomes(job, work, buildx, causes, engine)),
-        critical=report.critical_path(steps),
+        critical=report.critical_path(steps, job.needs),
         seconds=seconds,
         buildx=buildx,
         steps=steps,
