@@ -125,7 +125,7 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
             say(f"going on with {', '.join(wanted)}")
     made = Report(
         outcomes=tuple(_outcomes(job, work, buildx, causes, engine)),
-        critical=report.critical_path(steps),
+        critical=report.critical_path(steps, job.needs),
         seconds=seconds,
         buildx=buildx,
         steps=steps,
@@ -157,6 +157,7 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
             error = ended
         seconds = time.monotonic() - began
         if isinstance(error, KeyboardInterrupt) and job.reports and not job.listens:
+            say("asking the builder how far it came; another interrupt skips that")
             with suppress(EngineError, KeyboardInterrupt):
                 told = engine.records(job.planned.config.parent, job.options.builder, since)
                 records = _identities(job.plan, told)

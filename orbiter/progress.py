@@ -223,9 +223,11 @@ class Progress:
             owner = self._owner(vertex) if vertex.seen else ""
             if owner in self._order:
                 found.append(replace(self._whole_step(vertex, owner), digest=digest, inputs=vertex.inputs))
-        idle = {target for target in self._order if self._is_cached(target)}
+        cached = {target for target, work in self.work(done=False).items() if work.result == "cached"}
         found = [
-            replace(step, state="cached", seconds=0.0) if step.target in idle and _is_idle(step.name) else step
+            replace(step, state="cached", seconds=0.0, began=0.0, ended=0.0)
+            if step.target in cached and _is_idle(step.name)
+            else step
             for step in found
         ]
         place = {"pull": 0, "load": 0, "other": 0, "step": 1, "export": 2}

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orbiter.blame import Cause
@@ -59,8 +59,36 @@ class Report:
         return any(outcome.result in ("failed", "not reached") for outcome in self.outcomes)
 
 
-def critical_path(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The chain of steps, each of which needs the one before, that took longest: no build can be quicker than it."""
+_SLOW = 1.0
+"""Seconds from which a pull, an export or the transfer of a context counts in the choice of the critical path."""
+
+
+def critical_path(steps: Sequence[Step], needs: Mapping[str, Sequence[str]]) -> tuple[Step, ...]:
+    """The chain of steps, each of which needs the one before, that took longest: no build can be quicker than it.
+
+    `needs`: target → its parents.
+    """
+    path = _longest_chain(steps)
+    # Siblings share steps that are the same, which then are those of the first one: here they are the child's own.
+    last, found = "", list[Step]()
+    for step in reversed(path):
+        if not last or step.target in (last, *_ancestors(needs, last)):
+            last = step.target
+        found.append(replace(step, target=last))
+    return tuple(reversed(found))
+
+
+def _ancestors(needs: Mapping[str, Sequence[str]], target: str) -> set[str]:
+    found, waiting = set[str](), list(needs.get(target, ()))
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs.get(name, ())
+    return found
+
+
+def _longest_chain(steps: Sequence[Step]) -> tuple[Step, ...]:
     known = {step.digest: step for step in steps}
     own: dict[str, list[str]] = {}
     for step in steps:
@@ -69,26 +97,31 @@ def critical_path(steps: Sequence[Step]) -> tuple[Step, ...]:
 
     needed = {digest for step in steps for digest in step.inputs}
 
-    def needs(step: Step) -> Sequence[str]:
+    def before(step: Step) -> Sequence[str]:
         # What is made of a target (an export) follows its steps, which BuildKit does not tell.
         after = step.kind in ("export", "other") and not step.inputs and step.digest not in needed
         return own.get(step.target, ()) if after else [digest for digest in step.inputs if digest in known]
 
-    best: dict[str, tuple[float, str | None]] = {}
+    def weight(step: Step) -> float:
+        # Files of a context that are there at once are no reason to leave the chain of parents.
+        return step.seconds if step.kind == "step" or step.seconds >= _SLOW else 0.0
+
+    best: dict[str, tuple[float, int, str | None]] = {}
     waiting = list(known)
     while waiting:
         digest = waiting[-1]
-        missing = [need for need in needs(known[digest]) if need not in best]
+        missing = [need for need in before(known[digest]) if need not in best]
         waiting += missing
         if not missing:
             waiting.pop()
-            before = max(((best[need][0], need) for need in needs(known[digest])), default=(0.0, None))
-            best[digest] = before[0] + known[digest].seconds, before[1]
+            chains = ((*best[need][:2], need) for need in before(known[digest]))
+            longest: tuple[float, int, str | None] = max(chains, default=(0.0, 0, None))
+            best[digest] = longest[0] + weight(known[digest]), longest[1] + (known[digest].kind == "step"), longest[2]
     path: list[Step] = []
-    last = max(best, key=lambda digest: best[digest][0], default=None)
+    last = max(best, key=lambda digest: best[digest][:2], default=None)
     while last is not None:
         path.append(known[last])
-        last = best[last][1]
+        last = best[last][2]
     return tuple(reversed(path))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "  orbiter build debian-base 'alpine-*'    by name or glob\n"
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
-    "  orbiter build --keep-going              finish all that a failure leaves possible\n"
+    "  orbiter build --keep-going              what a failure leaves possible\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
     "  orbiter build --report build.html       a page: what took how long, and why\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"

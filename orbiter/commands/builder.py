@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group(
     epilog=options.EXAMPLES + "  orbiter builder create farm --driver kubernetes --platform linux/amd64\n"
-    "  orbiter builder create far --driver remote --node tcp://build.example.org:1234 --dry-run"
+    "  orbiter builder create far --driver remote --node tcp://example.org:1234"
 )
 def builder() -> None:
     """Make a builder, here or on other machines."""

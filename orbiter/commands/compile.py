@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.EXAMPLES
-    + "  orbiter compile\n  orbiter compile --check     in CI: is what is committed what the configuration gives?\n"
+    + "  orbiter compile\n  orbiter compile --check     in CI: are the committed files up to date?\n"
     "  orbiter compile --locked    never without the lock that fits\n"
     "  orbiter compile --diff      what would change?\n  orbiter compile -o out      somewhere else"
 )

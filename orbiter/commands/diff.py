@@ -26,12 +26,12 @@ class _Side:
 
 
 @click.command(
-    epilog=options.EXAMPLES + "  orbiter diff                               what changed since the last commit\n"
-    "  orbiter diff v1.2 v1.3 --format markdown   for release notes\n"
-    "  orbiter diff old.lock new.lock             two files\n"
+    epilog=options.EXAMPLES + "  orbiter diff                              what changed since the last commit\n"
+    "  orbiter diff v1.2 v1.3 --format markdown  for release notes\n"
+    "  orbiter diff old.lock new.lock            two files\n"
     "  orbiter diff example.org/course:debian-base-1.2.0\n"
-    "                                             what an update of a published image brings\n"
-    "  orbiter diff --exit-code origin/main       in CI: does this branch change any package?"
+    "                                            what an update of it brings\n"
+    "  orbiter diff --exit-code origin/main      in CI: does this branch change any?"
 )
 @options.file
 @click.argument("old", default="HEAD")

@@ -20,8 +20,8 @@ SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot
 @click.command(
     epilog=options.EXAMPLES + "  orbiter graph                           a tree of each family\n"
     "  orbiter graph debian-geospatial         one image and all that it needs\n"
-    "  orbiter graph -o family.svg             a picture; nothing else need be installed\n"
-    "  orbiter graph --local                   with what the engine has: sizes, up to date or stale\n"
+    "  orbiter graph -o family.svg             a picture, without Graphviz\n"
+    "  orbiter graph --local                   sizes; up to date or stale\n"
     "  orbiter graph --format mermaid          for Markdown\n"
     "  orbiter graph --format dot | dot -Tpdf -o family.pdf"
 )
@@ -67,6 +67,8 @@ def graph(
     else:
         write = {"text": graphs.as_text, "mermaid": graphs.as_mermaid, "dot": graphs.as_dot, "svg": as_svg}[form]
         text = write(shown)
+        if form == "text" and out is None:
+            text = console.fitted(text)
     if out is None:
         click.echo(text)
         return

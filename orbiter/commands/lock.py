@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.EXAMPLES + "  orbiter lock                        resolve what is new or changed\n"
-    "  orbiter lock --check                in CI: does the lock fit the configuration?\n"
-    "  orbiter lock --upgrade              the newest of everything that the configuration allows\n"
+    "  orbiter lock --check                in CI: does it fit the configuration?\n"
+    "  orbiter lock --upgrade              the newest that the configuration allows\n"
     "  orbiter lock --upgrade numpy pandas  of these packages only\n"
-    "  orbiter lock --upgrade debian:trixie-slim  of this base image only\n"
-    "  orbiter lock --upgrade --image debian-base  of this image, and what stands on it, only\n"
-    "  orbiter lock --record               after a build: which apt or apk packages the images got\n"
-    "  orbiter lock --record --check       in CI: do the images have what was recorded?"
+    "  orbiter lock --upgrade debian:trixie-slim   of this base image only\n"
+    "  orbiter lock --upgrade --image debian-base  of it and what stands on it\n"
+    "  orbiter lock --record               after a build: its apt or apk packages\n"
+    "  orbiter lock --record --check       in CI: have the images those still?"
 )
 @options.file
 @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -56,8 +56,9 @@ def lock(
     offline: bool,
     form: str,
 ) -> None:
-    """Pin Python, conda and Node packages and base images in orbiter.lock.
+    """Pin packages and base images in orbiter.lock.
 
+    Python, conda and Node packages by version and hash, images from elsewhere and their tools by digest.
     What fits the configuration is kept; what is new or changed is resolved, and what stands on it. A stacked image is
     resolved under its parent's versions. Nothing is written unless everything has a solution.
 
@@ -134,7 +135,7 @@ def _check(planned: "Planned", form: str) -> None:
     stale, missing = pipeline.unlocked(planned)
     if form == "json":
         console.print_json({"fits": not (stale or missing), "stale": list(stale), "unpinned": list(missing)})
-    else:
+    elif planned.lock is not None:
         for target, why in stale.items():
             click.echo(f"{target}: {why}")
         for reference in missing:

@@ -37,7 +37,7 @@ def plan(
         if form == "json":
             console.print_json(as_data(shown))
         else:
-            click.echo(as_text(shown))
+            click.echo(console.fitted(as_text(shown)))
         return
     if since is None:
         found = affected.everything(shown, None, "everything")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.EXAMPLES + "  orbiter readme --init       begin: adds markers at the end of README.md\n"
-    "  orbiter readme              between the markers: what the configuration gives\n"
+    "  orbiter readme              what the configuration gives\n"
     "  orbiter readme --built      and versions and sizes, from the built images\n"
     "  orbiter readme --check      in CI: is it up to date?\n"
     "\n\b\nMarkers, each pair alone on its lines, in any order:\n"
-    "  <!-- orbiter:images -->   <!-- /orbiter:images -->     a table of the published images\n"
+    "  <!-- orbiter:images -->   <!-- /orbiter:images -->     the published images\n"
     "  <!-- orbiter:packages --> <!-- /orbiter:packages -->   their packages\n"
     "  <!-- orbiter:tags -->     <!-- /orbiter:tags -->       what to pull"
 )

@@ -166,4 +166,4 @@ def test_a_layer_that_is_fetched_is_no_step_that_ran() -> None:
     ):
         progress.feed(line)
     assert [(step.target, step.text) for step in progress.ran()] == [("b", "z")]
-    assert progress.steps == 3
+    assert progress.heard() == 3

@@ -75,6 +75,12 @@ def test_wrong_configuration_is_2_and_writes_nothing(broken: Path, orbiter: Run,
     assert files(broken) == {"orbiter.yaml"}
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_into_80_columns(orbiter: Run, command: str) -> None:
+    done = orbiter(*filter(None, [command]), "--help", COLUMNS="80")
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
 def test_compile_lists_what_it_did(project: Path, orbiter: Run) -> None:
     done = orbiter("compile")
     assert (done.returncode, done.stderr) == (0, f"8 new\n{UNLOCKED}")

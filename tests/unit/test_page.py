@@ -56,7 +56,9 @@ def report(name: str, *, done: bool = False, interrupted: bool = False) -> Repor
         for target, work in progress.work(done=done).items()
     )
     steps = progress.steps()
-    return Report(outcomes=outcomes, critical=critical_path(steps), seconds=7.0, steps=steps, interrupted=interrupted)
+    return Report(
+        outcomes=outcomes, critical=critical_path(steps, NEEDS), seconds=7.0, steps=steps, interrupted=interrupted
+    )
 
 
 class Outline(HTMLParser):

@@ -20,30 +20,45 @@ def step(target: str, digest: str, seconds: float, *inputs: str, kind: Kind = "s
     return Step(target=target, text=digest, name=digest, seconds=seconds, digest=digest, inputs=inputs, kind=kind)
 
 
+NEEDS = {"core": (), "build": ("core",), "base": ("core", "build"), "other": ("core",), "top": ("base",)}
 PATH = (step("core", "a", 0.3), step("build", "b", 75.0, "a"), step("base", "c", 3.0, "b"))
 
 
 def test_critical_path_is_the_chain_of_steps_that_took_longest() -> None:
-    assert critical_path((*PATH, step("base", "early", 60.0, "a"), step("other", "d", 70.0, "a"))) == PATH
+    assert critical_path((*PATH, step("base", "early", 60.0, "a"), step("other", "d", 70.0, "a")), NEEDS) == PATH
     longest = step("other", "d", 80.0, "a")
-    assert critical_path((*PATH, longest)) == (PATH[0], longest)
-    assert critical_path(()) == ()
+    assert critical_path((*PATH, longest), NEEDS) == (PATH[0], longest)
+    assert critical_path((), NEEDS) == ()
+
+
+def test_a_step_that_siblings_share_is_that_of_the_child_on_the_path() -> None:
+    shared, last = step("build", "b", 5.0, "a"), step("other", "d", 9.0, "b")
+    path = critical_path((PATH[0], shared, last), NEEDS)
+    assert [(each.target, each.digest) for each in path] == [("core", "a"), ("other", "b"), ("other", "d")]
 
 
 def test_critical_path_does_not_wait_for_the_export_of_a_parent() -> None:
     # 90 s of base are those of its export, which no child waits for; its own is on the path only as the last.
     export = step("base", "e", 90.0, kind="export")
     child = step("top", "d", 60.0, "c")
-    assert critical_path((*PATH, export, child)) == (*PATH, export)
+    assert critical_path((*PATH, export, child), NEEDS) == (*PATH, export)
     export = step("base", "e", 50.0, kind="export")
-    assert critical_path((*PATH, export, child)) == (*PATH, child)
+    assert critical_path((*PATH, export, child), NEEDS) == (*PATH, child)
+
+
+def test_files_that_are_there_at_once_do_not_hide_parents_from_the_cache() -> None:
+    core, load = step("core", "a", 0.0), step("base", "l", 0.2, kind="load")
+    last = step("base", "b", 3.0, "a", "l")
+    assert critical_path((core, load, last), NEEDS) == (core, last)
+    load = replace(load, seconds=20.0)
+    assert critical_path((core, load, last), NEEDS) == (load, last)
 
 
 def test_what_a_step_needs_is_no_export() -> None:
     # A file that is written in the Dockerfile is a vertex that the step needs, and needs nothing itself.
     document = step("base", "i", 0.1, kind="other")
     last = step("base", "c", 3.0, "i")
-    assert critical_path((document, last)) == (document, last)
+    assert critical_path((document, last), NEEDS) == (document, last)
 
 
 def test_table() -> None:
