@@ -31,7 +31,7 @@ class _Side:
     "  orbiter diff old.lock new.lock            two files\n"
     "  orbiter diff example.org/course:debian-base-1.2.0\n"
     "                                            what an update of it brings\n"
-    "  orbiter diff --exit-code origin/main      in CI: does this branch change any?"
+    "  orbiter diff --exit-code origin/main      in CI: is anything changed?"
 )
 @options.file
 @click.argument("old", default="HEAD")

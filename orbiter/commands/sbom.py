@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.EXAMPLES + "  orbiter sbom debian-base                  one image, on stdout\n"
     "  orbiter sbom debian-base -o base.json     into a file\n"
-    "  orbiter sbom -o sbom                      a file an image, in the folder sbom\n"
+    "  orbiter sbom -o sbom                      a file an image, in that folder\n"
     "  orbiter sbom debian-base --format spdx    SPDX instead of CycloneDX"
 )
 @options.file
