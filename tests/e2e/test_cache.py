@@ -169,7 +169,7 @@ def bake(project: Path, engine: Mapping[str, str], cache: str) -> tuple[set[str]
     progress = Progress(NEEDS, PUBLISHED)
     for line in done.stderr.splitlines():
         progress.feed(line)
-    assert progress.steps >= 10
+    assert progress.heard() >= 10
     results = {target: work.result for target, work in progress.work(done=True).items()}
     return {step.target for step in progress.ran()}, dict(results)
 
