@@ -424,15 +424,21 @@ class Buildx:
             )
 
     def records(self, folder: Path, builder: str | None, since: float) -> tuple[Record, ...]:
-        return tuple(self._records(folder, builder, since))
+        # A build that has just failed is written down a moment later.
+        for _ in range(5):
+            found = tuple(self._records(folder, builder, since))
+            if found:
+                return found
+            time.sleep(0.3)
+        # The clocks of the engine and of this machine may differ a little.
+        return tuple(self._records(folder, builder, since - 5))
 
     def _records(self, folder: Path, builder: str | None, since: float) -> Iterator[Record]:
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
-            # The clocks of the engine and of this machine may differ a little.
-            if datetime.fromisoformat(record["created_at"]).timestamp() > since - 5:
+            if datetime.fromisoformat(record["created_at"]).timestamp() > since:
                 identity = record["ref"].rpartition("/")[2]
                 # In the folder of the project: the contexts of other projects lie outside of it.
                 told = self._capture([*history, "inspect", identity, "--format", "json", *at], folder=folder)
