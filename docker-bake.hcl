@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +54,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -58,16 +95,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -119,8 +158,9 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "e1636c0084741909"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "e1636c0084741909", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
@@ -148,8 +188,9 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2365f663c1b900d7"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2365f663c1b900d7", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
@@ -177,8 +218,9 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "32e9ee161c630f56"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "32e9ee161c630f56", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-geospatial")
@@ -192,8 +234,9 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "f2466a074e3439b7"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "f2466a074e3439b7", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
@@ -221,8 +264,9 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "3f36d5a4a4355c95"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "3f36d5a4a4355c95", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
@@ -250,8 +294,9 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "e2ca83c67c716701"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "e2ca83c67c716701", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
@@ -262,8 +307,9 @@ target "micromamba-core" {
   description = "micromamba_core on debian:trixie-slim; packages: 8 apt"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = merge(labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "b3334042aef739d4"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "b3334042aef739d4", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
@@ -291,8 +337,9 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "5b9e323cce126536"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "5b9e323cce126536", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
@@ -320,8 +367,9 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "849acef0f88df0d1"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "849acef0f88df0d1", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")

@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from orbiter import report
-from orbiter.blame import blame
+from orbiter.blame import Cause, cause
+from orbiter.caching import in_words, is_torn
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
 from orbiter.plan import tags
-from orbiter.progress import Progress, Step, Work
+from orbiter.progress import Progress, Step, Trouble, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+
+NO_READING = "*.cache-from="
+"""The override by which bake reads no cache but the builder's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,8 @@ class Job:
     keep_going: bool = False
     listens: bool = True
     """Whether the steps are said one by one; else Buildx shows its own progress."""
+    reports: bool = False
+    """Whether it is worth a moment to find out how far an interrupted build came."""
 
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -51,12 +58,22 @@ class _Round:
     work: Mapping[str, Work]
     buildx: Mapping[str, Any]
     words: Sequence[str] = ()
-    error: BuildFailed | None = None
+    steps: tuple[Step, ...] = ()
+    troubles: Sequence[Trouble] = ()
+    imported: bool = False
+    error: EngineError | KeyboardInterrupt | None = None
     seconds: float = 0.0
 
 
-def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, BuildFailed | None]:
+Ended = EngineError | KeyboardInterrupt
+"""How a build ends that does not end well."""
+
+
+def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, Ended | None]:
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
+
+    A cache from which a layer cannot be had is not read again, and all is built once more. An interrupt, and an engine
+    that is not there or goes away, are returned with what was known until then.
 
     With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
     what was finished, or as far as it got, comes from the cache then.
@@ -64,21 +81,41 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
     groups = {group.name: group.targets for group in job.planned.plan.groups}
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
     work, buildx = dict[str, Work](), dict[str, Any]()
-    errors: list[BuildFailed] = []
+    steps, causes = tuple[Step, ...](), dict[str, Cause]()
+    errors: list[Ended] = []
+    said: set[str] = set()
     again = 3
     seconds = 0.0
     while wanted:
         done = _bake(job, wanted, engine, say)
         work = dict(report.merged(work, done.work))
+        steps = report.merged_steps(steps, done.steps)
         buildx |= done.buildx
         seconds += done.seconds
+        for verb in ("read", "written"):
+            troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
+            if troubles and verb not in said:
+                said.add(verb)
+                say(in_words(troubles))
         if not done.error:
+            break
+        if not isinstance(done.error, BuildFailed):
+            errors.append(done.error)
             break
         if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
             again -= 1
             say("another build has just made the same image; once more, from the cache")
             continue
-        errors.append(_told(job, done, done.error, say))
+        torn = next(
+            (each.failed.error for each in done.work.values() if each.failed and is_torn(each.failed.error)), ""
+        )
+        if torn and done.imported and NO_READING not in job.options.set:
+            job = replace(job, options=replace(job.options, set=(*job.options.set, NO_READING)))
+            say(f"what the cache refers to cannot be had ({torn}); once more without reading it")
+            continue
+        found = _causes(job, done, done.error)
+        causes |= found
+        errors.append(_told(done, done.error, found, job.listens, say))
         failed = {target for target, each in done.work.items() if each.failed}
         if not job.keep_going or not failed:
             break
@@ -87,10 +124,12 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
         if wanted:
             say(f"going on with {', '.join(wanted)}")
     made = Report(
-        outcomes=tuple(_outcomes(job, work, buildx, engine)),
-        critical=report.critical_path(job.needs, {target: each.seconds for target, each in work.items()}),
+        outcomes=tuple(_outcomes(job, work, buildx, causes, engine)),
+        critical=report.critical_path(steps, job.needs),
         seconds=seconds,
         buildx=buildx,
+        steps=steps,
+        interrupted=any(isinstance(error, KeyboardInterrupt) for error in errors),
     )
     return made, errors[0] if errors else None
 
@@ -107,20 +146,35 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
     with tempfile.TemporaryDirectory(prefix="orbiter-") as folder:
         metadata = Path(folder, "metadata.json")
         options = replace(job.options, metadata=str(metadata))
-        error, records, began = None, list[tuple[str, str]](), time.monotonic()
+        error: Ended | None = None
+        records, since, began = list[tuple[str, str]](), time.time(), time.monotonic()
         try:
             engine.bake(job.planned.config.parent, wanted, options, hear if job.listens else None)
         except BuildFailed as failed:
             error = failed
             records = _identities(job.plan, failed.records)
+        except (EngineError, KeyboardInterrupt) as ended:
+            error = ended
         seconds = time.monotonic() - began
+        if isinstance(error, KeyboardInterrupt) and job.reports and not job.listens:
+            say("asking the builder how far it came; another interrupt skips that")
+            with suppress(EngineError, KeyboardInterrupt):
+                told = engine.records(job.planned.config.parent, job.options.builder, since)
+                records = _identities(job.plan, told)
         buildx = json.loads(metadata.read_text()) if metadata.is_file() else {}
     if not job.listens:
         if not error:
             records = [(name, told["buildx.build.ref"].rpartition("/")[2]) for name, told in buildx.items()]
         _replay(progress, engine, job.options.builder, records)
     return _Round(
-        work=progress.work(done=error is None), buildx=buildx, words=progress.words, error=error, seconds=seconds
+        work=progress.work(done=error is None),
+        buildx=buildx,
+        words=progress.words,
+        steps=progress.steps(),
+        troubles=progress.troubles,
+        imported=progress.imported,
+        error=error,
+        seconds=seconds,
     )
 
 
@@ -164,16 +218,30 @@ def _line(step: Step, width: int) -> str:
     return f"{step.target:{width}}  {text:38}  {'failed after ' if step.error else ''}{step.seconds:.1f} s"
 
 
-def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]) -> BuildFailed:
+def _causes(job: Job, done: _Round, error: BuildFailed) -> dict[str, Cause]:
+    """Where the failures of this round come from: target → cause, also of steps that nobody can trace."""
+    found = (cause(job.planned.plan, job.planned.document, job.files, [failure]) for failure in error.failures)
+    causes = {each.target: each for each in found if each}
+    for target, work in done.work.items():
+        step = work.failed
+        if step and target not in causes:
+            causes[target] = Cause(
+                target=target, dockerfile=None, line=0, instruction=step.text, finding=None, log=step.logs
+            )
+    return causes
+
+
+def _told(
+    done: _Round, error: BuildFailed, causes: Mapping[str, Cause], listened: bool, say: Callable[[str], None]
+) -> BuildFailed:
     """Says where each failure comes from; the error with the names of the targets."""
     failed = {target: work.failed for target, work in done.work.items() if work.failed}
     traced = False
-    for failure in error.failures:
-        finding = blame(job.planned.plan, job.planned.document, job.files, [failure])
-        if finding:
+    for each in causes.values():
+        if each.finding:
             traced = True
-            say(f"{failure.context}/Dockerfile:{failure.line}: {failure.text}")
-            say(str(finding))
+            say(f"{each.dockerfile}:{each.line}: {each.instruction}")
+            say(str(each.finding))
     reasons = []
     for target, step in failed.items():
         what = report.explain(step.error)
@@ -183,7 +251,7 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
         reasons.append(f"'{target}' could not be built")
         if not traced:
             say(f"{target}: {step.text}: {what}" + "".join(f"\n  {line}" for line in step.logs))
-    if not failed and job.listens:
+    if not failed and listened:
         # Buildx has not begun: its own words say why.
         reasons.append("\n".join(done.words))
     if not reasons:
@@ -191,12 +259,15 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
     return BuildFailed(f"{error}: {'; '.join(reasons)}", error.failures, error.records)
 
 
-def _outcomes(job: Job, work: Mapping[str, Work], buildx: Mapping[str, Any], engine: Engine) -> Iterator[Outcome]:
+def _outcomes(
+    job: Job, work: Mapping[str, Work], buildx: Mapping[str, Any], causes: Mapping[str, Cause], engine: Engine
+) -> Iterator[Outcome]:
     targets = job.plan.targets
     with ThreadPoolExecutor(max_workers=4) as pool:
         sizes = pool.map(lambda target: _size(job, buildx.get(target.name, {}), engine), targets)
         for target, size in zip(targets, sizes, strict=True):
-            yield _outcome(job, target, work.get(target.name), buildx.get(target.name, {}), size)
+            told = buildx.get(target.name, {})
+            yield replace(_outcome(job, target, work.get(target.name), told, size), cause=causes.get(target.name))
 
 
 def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, Any], size: int | None) -> Outcome:
@@ -230,19 +301,28 @@ def _size(job: Job, buildx: Mapping[str, Any], engine: Engine) -> int | None:
 
 def _pushed_size(name: str, digest: str, builder: str | None, engine: Engine) -> int | None:
     """Compressed bytes of an image in a registry; of its first platform if it has several."""
+    found, _ = manifest(name, digest, builder, engine)
+    layers = found.get("layers")
+    return int(found["config"]["size"]) + sum(int(layer["size"]) for layer in layers) if layers else None
+
+
+def manifest(
+    name: str, digest: str, builder: str | None, engine: Engine, *, configuration: bool = False
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The manifest of an image in a registry, and its configuration if that is wanted; of its first platform."""
     repository = re.sub(r":[^/:]*$", "", name)
     at = ["--builder", builder] if builder else []
 
-    def manifest(digest: str) -> Any:
-        return json.loads(engine.ask("buildx", "imagetools", "inspect", "--raw", f"{repository}@{digest}", *at))
+    def ask(digest: str, *form: str) -> Any:
+        return json.loads(engine.ask("buildx", "imagetools", "inspect", *form, f"{repository}@{digest}", *at))
 
-    found = manifest(digest)
+    found = ask(digest, "--raw")
     if "manifests" in found:
         images = (each for each in found["manifests"] if each.get("platform", {}).get("os") != "unknown")
         first = next(images, None)
-        found = manifest(first["digest"]) if first else {}
-    layers = found.get("layers")
-    return int(found["config"]["size"]) + sum(int(layer["size"]) for layer in layers) if layers else None
+        digest = first["digest"] if first else digest
+        found = ask(digest, "--raw") if first else {}
+    return found, ask(digest, "--format", "{{json .Image}}") if configuration and found else {}
 
 
 def write_metadata(made: Report, file: Path) -> None:

@@ -1,12 +1,17 @@
 """`orbiter build`: compile, then bake."""
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orbiter.commands import console, options
-from orbiter.errors import UsageError
+from orbiter.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from orbiter.pipeline import Planned
 
 
 @click.command(
@@ -14,8 +19,9 @@ from orbiter.errors import UsageError
     "  orbiter build debian-base 'alpine-*'    by name or glob\n"
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
-    "  orbiter build --keep-going              finish all that a failure leaves possible\n"
+    "  orbiter build --keep-going              what a failure leaves possible\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
+    "  orbiter build --report build.html       a page: what took how long, and why\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
     "  orbiter build --set '*.pull=true'       any override that bake knows"
 )
@@ -30,6 +36,10 @@ from orbiter.errors import UsageError
     multiple=True,
     metavar="OS/ARCH",
     help="Build for this platform; several are possible.",
+)
+@click.option("--sbom", is_flag=True, help="Have the builder attach a list of what it finds in each image.")
+@click.option(
+    "--provenance", type=click.Choice(["min", "max", "off"]), help="Have the builder attach how each image was made."
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
@@ -46,6 +56,15 @@ from orbiter.errors import UsageError
     help="Buildx's progress  [default: its own on a terminal, else a line a step].",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page about the build (FILE.html), or its data (FILE.json), also if it fails.",
+)
+@options.locked
 @options.form("text", "json")
 def build(
     file: str | None,
@@ -56,6 +75,8 @@ def build(
     load: bool,
     builder: str | None,
     platforms: tuple[str, ...],
+    sbom: bool,
+    provenance: str | None,
     no_cache: bool,
     no_deps: bool,
     keep_going: bool,
@@ -63,6 +84,8 @@ def build(
     allow: tuple[str, ...],
     progress: str | None,
     metadata: Path | None,
+    locked: bool,
+    reports: tuple[Path, ...],
     form: str,
 ) -> None:
     """Compile, then build with Docker Buildx.
@@ -70,25 +93,30 @@ def build(
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
     with them. At the end a table says what came of each: built, cached, failed or not reached.
     """
-    from orbiter import building, output, pipeline, report
-    from orbiter.engine import BakeOptions, Buildx
+    from orbiter import building, output, pipeline, report, reporting
+    from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
+    reporting.check(reports)
     planned = options.planned(file)
+    if locked:
+        options.require_lock(planned)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
     if no_deps:
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
+    revision = _revision(planned.config.parent)
     files = pipeline.render(planned)
     changes = output.compare(files, planned.config.parent)
     output.write(changes, planned.config.parent)
     if changes:
         console.say(output.summary(changes, wrote=True))
+    options.mention_lock(planned)
     job = building.Job(
         planned=planned,
         plan=plan,
@@ -99,15 +127,28 @@ def build(
             load=load,
             no_cache=no_cache,
             builder=builder,
-            platforms=tuple(name for given in platforms for name in given.split(",") if name),
+            platforms=options.split_platforms(platforms),
             set=(*published, *overrides),
             allow=allow,
             progress=progress,
+            sbom=_scanner(planned) if sbom else None,
+            provenance={"off": "false", None: None}.get(provenance, f"mode={provenance}"),
+            revision=revision,
         ),
         keep_going=keep_going,
         listens=progress is None and not sys.stderr.isatty(),
+        reports=bool(reports),
     )
     made, error = building.run(job, Buildx(), console.say)
+    if reports:
+        try:
+            reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
+        except UsageError as problem:
+            if not error:
+                raise
+            console.say(f"orbiter: {problem}", colour="red")
+    if error and not isinstance(error, BuildFailed):
+        raise error  # nothing was built, or nobody waits for a table
     if metadata:
         building.write_metadata(made, metadata)
     if form == "json":
@@ -118,3 +159,24 @@ def build(
         click.echo(report.as_text(made))
     if error:
         raise error
+
+
+def _revision(folder: Path) -> str | None:
+    """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
+    from orbiter.engine import Git
+
+    if "REVISION" in os.environ:
+        return None
+    try:
+        return Git(folder).state()
+    except EngineError:
+        return None
+
+
+def _scanner(planned: "Planned") -> str:
+    """What Buildx is told of the image that looks through the others: `true`, or where the mirrors have it."""
+    from orbiter.plan import mirrored
+
+    public = "docker/buildkit-syft-scanner:stable-1"
+    place = mirrored(planned.plan.project.mirrors, public)
+    return "true" if place == public else f"generator={place}"

@@ -16,7 +16,17 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
@@ -29,6 +39,16 @@ variable "SOURCE_DATE_EPOCH" {
   description = "Date of the images as Unix time: the youngest package of the lock. It runs no step again."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = "2026-11-02T20:34:25Z"
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "MICROMAMBA_IMAGE" {
   default     = "mambaorg/micromamba:2.9.0@sha256:9b420995174f6792f126db69564d01f09baa8d864ab99e3a25a865c65ba383dc"
   description = "Image that stands for mambaorg/micromamba:2.9.0."
@@ -39,15 +59,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -63,15 +100,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -107,7 +146,10 @@ target "debian-core" {
   context     = "build/debian/core"
   args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "2733da35abef5714")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "2733da35abef5714", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -136,7 +178,10 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "01bcf01b31f5333a")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "01bcf01b31f5333a", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -165,7 +210,10 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "0ac50b9f0acf7978")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "0ac50b9f0acf7978", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -176,7 +224,10 @@ target "conda-core" {
   context     = "build/conda/core"
   args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "a77ecc1e89264596")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "a77ecc1e89264596", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -205,7 +256,11 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "faee45d662eb8649")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "faee45d662eb8649", {
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "c9778ad995c85aec"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -39,15 +59,32 @@ variable "MIRROR_DOCKER_IO" {
   description = "Mirror of docker.io."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -63,15 +100,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -113,7 +152,9 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "ec328e0f09e862cb")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "ec328e0f09e862cb", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -150,7 +191,9 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "328afbf601202c61")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "328afbf601202c61", {
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -168,7 +211,9 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "09d0e75a2e15b4dc")
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "09d0e75a2e15b4dc", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -205,7 +250,9 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "65815bfed7c96629")
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "65815bfed7c96629", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")

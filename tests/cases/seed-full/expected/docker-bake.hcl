@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +54,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -58,16 +95,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -104,7 +143,9 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "73ac3a22a27ed34c")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "73ac3a22a27ed34c", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")
@@ -131,7 +172,9 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "e14a8271a51c19df")
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "e14a8271a51c19df", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
   cache-to    = cache_to("micromamba-base")
@@ -158,7 +201,9 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "bc425022cceb628f")
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "bc425022cceb628f", {
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")
   cache-to    = cache_to("micromamba-geospatial")
@@ -171,7 +216,9 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "8e5db0f75146e097")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "8e5db0f75146e097", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -198,7 +245,9 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "4497f36ca89aae88")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "4497f36ca89aae88", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -225,7 +274,9 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "82fd399aab9a3552")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "82fd399aab9a3552", {
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")
