@@ -5,13 +5,19 @@ The format: https://github.com/opencontainers/image-spec/blob/main/image-layout.
 
 import hashlib
 import json
+import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orbiter.errors import UsageError
-from orbiter.verification import Build, File, Layer, Listing
+from orbiter.images import TARGET
+from orbiter.origins import STEP
+from orbiter.verification import Build, File, Layer, Listing, Step
+
+_END = re.compile(rf"LABEL {re.escape(TARGET)}=(\S+)$")
+"""The last line of a published Dockerfile, as an image's history has it."""
 
 _KINDS = {
     tarfile.REGTYPE: "file",
@@ -51,10 +57,9 @@ def _builds(folder: Path, target: str, digest: str, platform: Mapping[str, str] 
                 yield from _builds(folder, target, each["digest"], each.get("platform"))
         return
     config = _json(folder, manifest["config"]["digest"])
-    made = [each for each in config.get("history", ()) if not each.get("empty_layer")]
     contents = config["rootfs"]["diff_ids"]
-    instructions = [each.get("created_by") or each.get("comment", "") for each in made]
-    instructions += [""] * (len(contents) - len(instructions))
+    made = list(_made(config.get("history", ())))
+    made += [("", None)] * (len(contents) - len(made))
     parts = platform or config
     variant = f"/{parts['variant']}" if parts.get("variant") else ""
     yield Build(
@@ -63,11 +68,25 @@ def _builds(folder: Path, target: str, digest: str, platform: Mapping[str, str] 
         digest=digest,
         config_digest=manifest["config"]["digest"],
         layers=tuple(
-            Layer(digest=layer["digest"], content=content, instruction=instruction)
-            for layer, content, instruction in zip(manifest["layers"], contents, instructions, strict=False)
+            Layer(digest=layer["digest"], content=content, instruction=instruction, step=step)
+            for layer, content, (instruction, step) in zip(manifest["layers"], contents, made, strict=False)
         ),
         config=_flat(config),
     )
+
+
+def _made(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Step | None]]:
+    """The instruction and the step of each layer. The last line of each Dockerfile tells whose steps come before."""
+    target, number = "", 0
+    found: list[tuple[str, Step | None]] = []
+    for each in reversed(history):
+        instruction = each.get("created_by") or each.get("comment", "")
+        if ends := _END.match(instruction):
+            target, number = ends[1], 0
+        number += bool(STEP.match(instruction))
+        if not each.get("empty_layer"):
+            found.append((instruction, (target, number) if target and number else None))
+    yield from reversed(found)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from orbiter.model import BuildPlan, FileSet, Image
 from orbiter.progress import Step
 from orbiter.source import Document
 
-_STEP = re.compile(r"(FROM|RUN|COPY|ADD|WORKDIR) ")
+STEP = re.compile(r"(FROM|RUN|COPY|ADD|WORKDIR) ")
 """The instructions that BuildKit counts, where it says `3/5`."""
 
 _HEREDOC = re.compile(r"<<-?[\"']?(\w+)[\"']?$")
@@ -24,6 +24,9 @@ class Origin:
     line: int
     section: str | None
     span: Span
+
+    def __str__(self) -> str:
+        return f"{self.dockerfile}:{self.line}, from {self.span}{f' ({self.section})' if self.section else ''}"
 
 
 def origins(plan: BuildPlan, document: Document, files: FileSet) -> Mapping[tuple[str, str, int], Origin]:
@@ -44,6 +47,14 @@ def origin(known: Mapping[tuple[str, str, int], Origin], step: Step) -> Origin |
     return known.get((step.target, step.stage, step.number)) if step.number else None
 
 
+def last(known: Mapping[tuple[str, str, int], Origin]) -> Mapping[tuple[str, int], str]:
+    """Target and number from the end, 1 being the last step of its Dockerfile → where that stands, for people."""
+    steps: dict[str, list[Origin]] = {}
+    for (target, _, _), found in known.items():
+        steps.setdefault(target, []).insert(0, found)
+    return {(target, number): str(found) for target, all in steps.items() for number, found in enumerate(all, start=1)}
+
+
 def _steps(lines: Sequence[str], replaced: Set[str]) -> Iterator[tuple[str, int, int]]:
     """Stage, number and index of the line of each step, as BuildKit counts them.
 
@@ -58,7 +69,7 @@ def _steps(lines: Sequence[str], replaced: Set[str]) -> Iterator[tuple[str, int,
             continue
         if line.lstrip().startswith("#"):
             continue
-        if not continued and _STEP.match(line):
+        if not continued and STEP.match(line):
             if line.startswith("FROM "):
                 parent, _, name = line.removeprefix("FROM ").partition(" AS ")
                 number = 0 if parent in replaced or parent in stages else 1

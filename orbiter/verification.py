@@ -19,13 +19,21 @@ SHOWN = 20
 """So many files of a layer are shown to people; programs get them all."""
 
 
+Step = tuple[str, int]
+"""A step of an image's last stage: the target, and the number from the end, 1 being the last."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer: the digest of what is transferred, that of its files (`content`), and the instruction that made it."""
+    """A layer: the digest of what is transferred, that of its files (`content`), and the instruction that made it.
+
+    `step` is None where nobody knows it, as in a base image.
+    """
 
     digest: str
     content: str
     instruction: str
+    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +81,15 @@ class Difference:
     """What differs between two builds of an image.
 
     `where` is `layer 3 of 5`, `layers` (their number) or `configuration`; `what` the instruction, or what is to be
-    said. `also` names an image where the same two layers were compared already, and whose changes are not repeated.
+    said, `step` that of the layer. `also` names an image where the same two layers were compared already, and
+    whose changes are not repeated.
     """
 
     where: str
     what: str
     digests: tuple[str, str]
     changes: tuple[Change, ...] = ()
+    step: Step | None = None
     also: str | None = None
 
 
@@ -144,7 +154,9 @@ def _layers(
         if one.digest == two.digest:
             continue
         digests = (one.digest, two.digest)
-        difference = Difference(where=f"layer {number} of {count}", what=one.instruction, digests=digests)
+        difference = Difference(
+            where=f"layer {number} of {count}", what=one.instruction, digests=digests, step=one.step or two.step
+        )
         if one.content == two.content:
             changes: tuple[Change, ...] = (Change(path="", how=("the same files, compressed differently",)),)
         elif digests in known:
@@ -195,8 +207,12 @@ def _how(one: File | None, two: File | None) -> Iterator[str]:
 # -- what people and programs get
 
 
-def as_text(verdicts: Sequence[Verdict]) -> str:
-    """A table, and below it what differs and how."""
+Places = Mapping[Step, str]
+"""Where steps stand, as `origins.last` has it."""
+
+
+def as_text(verdicts: Sequence[Verdict], places: Places) -> str:
+    """A table, and below it what differs, where that comes from, and how."""
     several = len({verdict.build.platform for verdict in verdicts}) > 1
     rows = [
         (
@@ -209,14 +225,16 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
         )
         for verdict in verdicts
     ]
-    return "\n".join([*columns(rows), *(line for verdict in verdicts for line in _told(verdict))])
+    return "\n".join([*columns(rows), *(line for verdict in verdicts for line in _told(verdict, places))])
 
 
-def _told(verdict: Verdict) -> Iterator[str]:
+def _told(verdict: Verdict, places: Places) -> Iterator[str]:
     for difference in verdict.differences:
         what = f": {_one_line(difference.what)}" if difference.what else ""
         yield ""
         yield f"{verdict.build.target}, {difference.where}{what}"
+        if difference.step and difference.step in places:
+            yield f"  made by {places[difference.step]}"
         if difference.also:
             yield f"  as in {difference.also}"
         elif not difference.changes and difference.where.startswith("layer "):
@@ -236,11 +254,12 @@ def _brief(digest: str) -> str:
 def _one_line(instruction: str) -> str:
     """An instruction of the history, without what the builder added, on one line of a terminal."""
     text = re.sub(r"^(RUN )?(\|\d+ .*? )?/bin/sh -c ", "RUN ", instruction).removesuffix("# buildkit")
+    text = re.sub(r"/dev/pipes/(\w+)", r"<<\1", text)  # a script of its own, whose text BuildKit does not keep
     text = re.sub(r"\s+", " ", text).strip()
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 
-def as_data(verdicts: Sequence[Verdict], epoch: int) -> dict[str, Any]:
+def as_data(verdicts: Sequence[Verdict], epoch: int, places: Places) -> dict[str, Any]:
     """The verdicts as plain data, for `--format json`. `epoch` is the time that all files bear at most."""
     return {
         "identical": all(verdict.identical for verdict in verdicts),
@@ -256,6 +275,7 @@ def as_data(verdicts: Sequence[Verdict], epoch: int) -> dict[str, Any]:
                     {
                         "where": difference.where,
                         "what": difference.what,
+                        "origin": places.get(difference.step) if difference.step else None,
                         "digests": list(difference.digests),
                         "also": difference.also,
                         "changes": [{"path": each.path, "how": list(each.how)} for each in difference.changes],

@@ -11,12 +11,12 @@ from orbiter.errors import CheckFailed, UsageError
 
 
 @click.command(
-    epilog=options.EXAMPLES + "  orbiter verify                           every published image, built twice\n"
-    "  orbiter verify 'debian-*' --format json    for a program\n"
-    "  orbiter verify --write digests.json       for another machine\n"
-    "  orbiter verify --against digests.json     there: built once, compared with the first machine\n"
-    "  orbiter verify --keep /tmp/images         keep the images, so that files can be compared\n"
-    "  TMPDIR=/mnt orbiter verify                where there is more room"
+    epilog=options.EXAMPLES + "  orbiter verify                         every published image, built twice\n"
+    "  orbiter verify 'debian-*' --format json\n"
+    "  orbiter verify --write digests.json    for another machine\n"
+    "  orbiter verify --against digests.json  there: built once, and compared\n"
+    "  orbiter verify --keep /tmp/images      keep them, to compare files later\n"
+    "  TMPDIR=/mnt orbiter verify             where there is more room"
 )
 @options.file
 @options.selection
@@ -66,6 +66,7 @@ def verify(
     from orbiter import building, output, pipeline, verification, verifying
     from orbiter.engine import BakeOptions, Buildx
     from orbiter.lock import installs
+    from orbiter.origins import last, origins
     from orbiter.plan import restrict, select
 
     planned = options.planned(file)
@@ -112,10 +113,11 @@ def verify(
             verdicts = verifying.verdicts(first, again, folder, folder)
         if write:
             output.replace(write, verification.dump(first, epoch).encode())
+        places = last(origins(plan, planned.document, files))
         if form == "json":
-            console.print_json(verification.as_data(verdicts, epoch))
+            console.print_json(verification.as_data(verdicts, epoch, places))
         else:
-            click.echo(verification.as_text(verdicts))
+            click.echo(verification.as_text(verdicts, places))
     different = sum(not verdict.identical for verdict in verdicts)
     if different:
         raise CheckFailed(f"{different} of {len(verdicts)} images differ")

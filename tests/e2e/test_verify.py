@@ -101,11 +101,14 @@ def test_another_engine_makes_the_same_bytes(
 def test_file_that_differs_is_named(project: Path, engine: Mapping[str, str], tmp_path: Path) -> None:
     done = run_orbiter(project, {**engine, "TMPDIR": str(tmp_path)}, "verify", "small-dated")
     assert done.returncode == 1, done.stdout + done.stderr[-3000:]
-    table, empty, layer, *changes = done.stdout.splitlines()
+    table, empty, layer, origin, *changes = done.stdout.splitlines()
     assert table.split()[:2] == ["small-dated", "different"]
     assert empty == ""
     assert layer.startswith("small-dated, layer ")
-    assert "date +%s%N > /etc/built" in layer
+    written = (project / "build/small/dated/Dockerfile").read_text().splitlines()
+    line = 1 + written.index("date +%s%N > /etc/built") - 3  # a script has its first line, and -v, before that
+    assert written[line - 1].startswith("RUN <<")
+    assert origin == f"  made by build/small/dated/Dockerfile:{line}, from orbiter.yaml:16:7 (postbuild)"
     assert changes == ["  etc/built  content (20 B)"]
     assert done.stderr.splitlines()[-1] == "orbiter: 1 of 1 images differ"
     assert list(tmp_path.iterdir()) == []

@@ -106,3 +106,22 @@ def test_what_is_no_layout_is_refused(tmp_path: Path, text: str | None) -> None:
         (tmp_path / "index.json").write_text(text)
     with pytest.raises(UsageError, match="no image layout"):
         layouts.newest(tmp_path, "core")
+
+
+def test_layer_knows_whose_step_made_it() -> None:
+    history = [
+        {"created_by": "RUN of the base image"},
+        {"created_by": "RUN one"},
+        {"created_by": "WORKDIR /", "empty_layer": True},
+        {"created_by": "USER 1000", "empty_layer": True},
+        {"created_by": "LABEL orbiter.target=core", "empty_layer": True},
+        {"created_by": "COPY two"},
+        {"created_by": "LABEL orbiter.target=base", "empty_layer": True},
+        {"created_by": "RUN of somebody else"},
+    ]
+    assert list(layouts._made(history)) == [
+        ("RUN of the base image", ("core", 3)),
+        ("RUN one", ("core", 2)),
+        ("COPY two", ("base", 1)),
+        ("RUN of somebody else", None),
+    ]

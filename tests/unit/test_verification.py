@@ -94,7 +94,7 @@ def test_layer_is_named_with_its_instruction_and_files() -> None:
     (difference,) = verdicts[0].differences
     assert (difference.where, difference.digests) == ("layer 2 of 2", ("b1", "b2"))
     assert [change.path for change in difference.changes] == ["etc/own"]
-    assert verification.as_text(verdicts).splitlines() == [
+    assert verification.as_text(verdicts, {}).splitlines() == [
         "core  different  sha256:a1-b1 → sha256:a1-b2",
         "",
         "core, layer 2 of 2: RUN make b",
@@ -108,7 +108,7 @@ def test_layer_of_a_parent_is_told_once() -> None:
     core, base = compare(first, second, listed, listed)
     assert (core.differences[0].also, base.differences[0].also) == (None, "core")
     assert base.differences[0].changes == ()
-    assert "  as in core" in verification.as_text([core, base]).splitlines()
+    assert "  as in core" in verification.as_text([core, base], {}).splitlines()
 
 
 def test_same_files_compressed_otherwise_are_told_without_reading_them() -> None:
@@ -140,7 +140,7 @@ def test_number_of_layers_that_differs_is_told() -> None:
 def test_platform_without_counterpart_is_not_identical() -> None:
     (verdict,) = compare([image("a1")], [], listed, listed)
     assert not verdict.identical
-    assert "not compared" in verification.as_text([verdict])
+    assert "not compared" in verification.as_text([verdict], {})
 
 
 def test_many_files_are_cut_for_people_only() -> None:
@@ -148,9 +148,9 @@ def test_many_files_are_cut_for_people_only() -> None:
         return {f"f{number:02}": file(layer.content) for number in range(50)}
 
     verdicts = compare([image("a1")], [image("a2")], many, many)
-    text = verification.as_text(verdicts).splitlines()
+    text = verification.as_text(verdicts, {}).splitlines()
     assert text[-2:] == ["  f19  content (3 B)", "  and 30 more; --format json has them all"]
-    data = verification.as_data(verdicts, 7)
+    data = verification.as_data(verdicts, 7, {})
     assert (data["identical"], data["source_date_epoch"]) == (False, 7)
     assert len(data["images"][0]["differences"][0]["changes"]) == 50
 
@@ -167,7 +167,7 @@ def test_list_of_digests_is_read_as_it_was_written() -> None:
 def test_list_of_digests_finds_the_layer_without_files() -> None:
     theirs, _ = verification.parse(verification.dump([image("a1", "b1")], 5), "digests.json")
     verdicts = compare(theirs, [image("a1", "b2")], lambda *_: None, listed)
-    assert verification.as_text(verdicts).splitlines()[2:] == [
+    assert verification.as_text(verdicts, {}).splitlines()[2:] == [
         "core, layer 2 of 2: RUN make b",
         "  the files are not at hand: compare with a folder of --keep to see which",
     ]
