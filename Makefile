@@ -4,6 +4,7 @@
 # make docs   the documentation as a site, in site/
 # make bench  the numbers of docs/performance.md
 # make bench-images  the numbers of docs/images.md, on an engine of its own
+# make reproduce     the table of docs/howto/reproducible.md: the same images on two engines
 # make clean  takes everything away that these made
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 
-.PHONY: demo demo-stop test check docs bench bench-images clean
+.PHONY: demo demo-stop test check docs bench bench-images reproduce clean
 
 # The environment is made anew when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml

@@ -188,7 +188,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2365f663c1b900d7", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "d3b65c60aca2ad24", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -218,7 +218,7 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "32e9ee161c630f56", {
+  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "0f16ebaae9e2d3dc", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -264,7 +264,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "3f36d5a4a4355c95", {
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "4dcd0f8e5849a987", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -294,7 +294,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "e2ca83c67c716701", {
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "8d0d60a4ddd0839a", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -337,7 +337,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "5b9e323cce126536", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "0bbb974b576035ca", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -367,7 +367,7 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "849acef0f88df0d1", {
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "b925d2a94ae5ff1a", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

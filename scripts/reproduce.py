@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -123,7 +122,7 @@ def main() -> None:
         system = f"{platform.system()} {platform.machine()}, Docker {' and '.join(dict.fromkeys(versions))}"
         before, _, rest = PAGE.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
-        note = f"\nOf {len(here['images'])} images, on two engines ({system}) that share nothing but the lock and base images.\n"
+        note = f"\nOn two engines ({system}) that share nothing but the lock and base images.\n"
         PAGE.write_text(f"{before}{BEGIN}{made}{note}{END}{after}")
     if not (here["identical"] and there["identical"]):
         raise SystemExit(1)

@@ -187,7 +187,7 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "b6c3600348aa563a", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "cf23a7c808e255c3", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
     "field"                              = "100 % $${biology} %%{x}"
@@ -218,7 +218,7 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "e5e4cf134000409c", {
+  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "b7519520237d3876", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -264,7 +264,7 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "66105451b0f40f1b", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "df20716dd940fae8", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

@@ -126,7 +126,7 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "6d2b93f8476db255", {
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "d66094445d25f649", {
     "org.opencontainers.image.base.name" = "quay.io/jupyter/minimal-notebook:2025-10-20"
   })
   platforms   = platforms([])
@@ -153,7 +153,7 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "d97c140ad9e9a5b2", {
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "fe896c8e51ca326f", {
     "org.opencontainers.image.base.name" = "docker.io/library/python:3.13-slim"
   })
   platforms   = platforms([])

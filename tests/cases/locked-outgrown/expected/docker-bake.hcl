@@ -178,7 +178,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "01bcf01b31f5333a", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "00d677260fe83f8f", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
   })
@@ -210,7 +210,7 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "0ac50b9f0acf7978", {
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "8a4e8686a31802b4", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
   })
@@ -256,7 +256,7 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "faee45d662eb8649", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "8700d7197cca5734", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
     "orbiter.lock"                         = "c9778ad995c85aec"

@@ -178,7 +178,7 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "fb7060571266b1cc", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "39f43f23dd1c2384", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
     "orbiter.lock"                         = "eedfef654a95801e"
@@ -211,7 +211,7 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "d9e2093630b8caf5", {
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "e377a3a50e30eb97", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
     "orbiter.lock"                         = "43bec77ea9585650"
@@ -258,7 +258,7 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "faee45d662eb8649", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "8700d7197cca5734", {
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
     "orbiter.lock"                         = "c9778ad995c85aec"

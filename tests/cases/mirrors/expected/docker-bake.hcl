@@ -191,7 +191,7 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "328afbf601202c61", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2311fdb4e836a5de", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
@@ -250,7 +250,7 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "65815bfed7c96629", {
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "2a7d7682ca5e5411", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
   platforms   = platforms([])

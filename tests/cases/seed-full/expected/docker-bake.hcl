@@ -172,7 +172,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "e14a8271a51c19df", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "deb83146f5cc2e55", {
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])
@@ -201,7 +201,7 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "bc425022cceb628f", {
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "e3961727d05b8829", {
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])
@@ -245,7 +245,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "4497f36ca89aae88", {
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "44d8acba034d8ede", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -274,7 +274,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "82fd399aab9a3552", {
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "d1955e1c32fd83eb", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])

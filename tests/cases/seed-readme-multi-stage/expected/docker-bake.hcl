@@ -153,7 +153,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "e14a8271a51c19df", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "deb83146f5cc2e55", {
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])

@@ -158,7 +158,7 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "1ee6f4284e92d675", {
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "58b1d1ef12739d8c", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -187,7 +187,7 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "f81cc3c854e59b45", {
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "e1cbcc9206d6cdbd", {
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])

@@ -161,7 +161,7 @@ target "debian-base" {
     "type=file,id=mirrors,src=build/mirrors.env",
   ]
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "d4ebf5521f05e9d1", {
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "b3587b4213bc727e", {
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
