@@ -46,6 +46,9 @@ bench: $(VENV)/ready
 bench-images: $(VENV)/ready
 	@scripts/bench_images.sh $(ARGS)
 
+reproduce: $(VENV)/ready
+	$(BIN)/python scripts/reproduce.py $(ARGS)
+
 clean:
 	scripts/engine.sh purge --all
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build/lib dist site

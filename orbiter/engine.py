@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -204,7 +205,9 @@ class Resolvers:
 
     def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
         missing = "uv is missing; install it: pip install 'orbiter[lock]'"
-        done = self._run([_uv(), *arguments], folder, variables, missing)
+        with self._guard:  # it asks sysconfig, whose first answers are not safe with threads in Python 3.11
+            program = _uv()
+        done = self._run([program, *arguments], folder, variables, missing)
         if done.returncode != 0:
             said = _said(done).removeprefix("error: ")
             # 1 is a no, 2 a failure: https://docs.astral.sh/uv/reference/cli/ and tried.
@@ -365,6 +368,7 @@ def digest_of(metadata: bytes) -> str:
     return f"sha256:{provenance['materials'][0]['digest']['sha256']}"
 
 
+@cache
 def _uv() -> str:
     try:
         from uv import find_uv_bin
