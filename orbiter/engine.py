@@ -28,10 +28,12 @@ class BakeOptions:
 
     `set` holds overrides as `target.key=value`, `allow` what the build may have beyond its folder (`fs.read=/etc`).
     `metadata` is the file that Buildx writes what it made to, once all is done. `sbom` and `provenance` are
-    attestations as Buildx takes them (`mode=max`), `revision` the commit of the sources.
+    attestations as Buildx takes them (`mode=max`), `revision` the commit of the sources. `push` is left to overrides
+    of outputs if it is `dated`.
     """
 
     push: bool = False
+    dated: bool = False
     load: bool = False
     no_cache: bool = False
     builder: str | None = None
@@ -138,7 +140,11 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
         command += ["--allow", allowed]
     for name, value in (("--sbom", options.sbom), ("--provenance", options.provenance)):
         command += [f"{name}={value}"] if value else []
-    command += ["--push"] * options.push + ["--load"] * options.load + ["--no-cache"] * options.no_cache
+    command += (
+        ["--push"] * (options.push and not options.dated)
+        + ["--load"] * options.load
+        + ["--no-cache"] * options.no_cache
+    )
     for override in options.set:
         command += ["--set", override]
     return [*command, *targets]

@@ -14,6 +14,7 @@ from orbiter.building import Job
 from orbiter.engine import Engine, terminable
 from orbiter.errors import EngineError, UsageError
 from orbiter.lock import Lock
+from orbiter.model import BuildPlan
 from orbiter.tables import size
 from orbiter.verification import Build, Layer, Listing, Verdict, compare, parse
 
@@ -117,6 +118,19 @@ def settings(targets: Sequence[str], folder: str, epoch: int, space: str) -> tup
         f"*.args.SOURCE_DATE_EPOCH={epoch}",
         f"*.args.BUILDKIT_CACHE_MOUNT_NS={space}",
     )
+
+
+def dated(plan: BuildPlan, epoch: int) -> tuple[str, ...]:
+    """Overrides of the bake file by which the published images are pushed just as `settings` has them built.
+
+    Docker's own builder refuses to keep such images, so they go to the registry only.
+    """
+    outputs = (
+        f"{target.name}.output=type=registry,rewrite-timestamp=true,store=false"
+        for target in plan.targets
+        if target.image.deployable
+    )
+    return (*outputs, f"*.args.SOURCE_DATE_EPOCH={epoch}")
 
 
 def _forget(space: str, builder: str | None, engine: Engine) -> None:

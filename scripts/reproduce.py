@@ -77,6 +77,15 @@ def channels(environment: Environment, folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def told(printed: str) -> dict[str, Any]:
+    """What `verify --format json` found; differences are shown at once."""
+    found: dict[str, Any] = json.loads(printed)
+    for image in found["images"]:
+        for difference in image["differences"]:
+            print(json.dumps({"target": image["target"], **difference}, indent=2), file=sys.stderr, flush=True)
+    return found
+
+
 def table(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     lines = ["| image | twice on one engine | on another engine | digest |", "| --- | --- | --- | --- |"]
     for one, two in zip(here["images"], there["images"], strict=True):
@@ -102,20 +111,16 @@ def main() -> None:
             run(first, *orbiter, "lock", cwd=folder)
             keep = ("--keep", str(options.keep.resolve() / "first")) if options.keep else ()
             command = (*orbiter, "verify", *options.images, "--write", "digests.json", "--format=json", *keep)
-            here = json.loads(run(first, *command, cwd=folder, fine=(0, 1)))
+            here = told(run(first, *command, cwd=folder, fine=(0, 1)))
             with second() as environment:
                 keep = ("--keep", str(options.keep.resolve() / "second")) if options.keep else ()
                 against = str(options.keep.resolve() / "first") if options.keep else "digests.json"
                 command = (*orbiter, "verify", *options.images, "--against", against, "--format=json", *keep)
-                there = json.loads(run(environment, *command, cwd=folder, fine=(0, 1)))
+                there = told(run(environment, *command, cwd=folder, fine=(0, 1)))
                 versions = [
                     run(each, "docker", "version", "--format", "{{.Server.Version}}").strip()
                     for each in (first, environment)
                 ]
-    for result in (here, there):
-        for image in result["images"]:
-            for difference in image["differences"]:
-                print(json.dumps({"target": image["target"], **difference}, indent=2), file=sys.stderr)
     made = table(here, there)
     print(made)
     if options.write:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orbiter.commands import console, options
-from orbiter.errors import EngineError, UsageError
+from orbiter.errors import UsageError
 
 if TYPE_CHECKING:
     from orbiter.pipeline import Planned
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 @options.file
 @options.selection
 @click.option("--push", is_flag=True, help="Push the published images to the registry.")
+@click.option(
+    "--reproducible", is_flag=True, help="Push what 'orbiter verify' finds: no file is younger than the lock."
+)
 @click.option("--load", is_flag=True, help="Load the published images into the engine.")
 @click.option("--builder", metavar="NAME", help="Buildx builder to use (docker buildx ls).")
 @click.option(
@@ -72,6 +75,7 @@ def build(
     family: str | None,
     image: str | None,
     push: bool,
+    reproducible: bool,
     load: bool,
     builder: str | None,
     platforms: tuple[str, ...],
@@ -93,12 +97,14 @@ def build(
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
     with them. At the end a table says what came of each: built, cached, failed or not reached.
     """
-    from orbiter import building, output, pipeline, report, reporting
+    from orbiter import building, output, pipeline, report, reporting, verifying
     from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
+    if reproducible and not push:
+        raise UsageError("--reproducible is about what is pushed: add --push, or try 'orbiter verify'")
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
     reporting.check(reports)
@@ -110,7 +116,10 @@ def build(
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
-    revision = _revision(planned.config.parent)
+    if reproducible:
+        published = (*published, *verifying.dated(plan, verifying.epoch(planned.lock, os.environ)))
+        provenance = provenance or "off"  # it tells the time of the build
+    revision = options.revision(planned.config.parent)
     files = pipeline.render(planned)
     changes = output.compare(files, planned.config.parent)
     output.write(changes, planned.config.parent)
@@ -124,6 +133,7 @@ def build(
         files=files,
         options=BakeOptions(
             push=push,
+            dated=reproducible,
             load=load,
             no_cache=no_cache,
             builder=builder,
@@ -159,18 +169,6 @@ def build(
         click.echo(report.as_text(made))
     if error:
         raise error
-
-
-def _revision(folder: Path) -> str | None:
-    """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
-    from orbiter.engine import Git
-
-    if "REVISION" in os.environ:
-        return None
-    try:
-        return Git(folder).state()
-    except EngineError:
-        return None
 
 
 def _scanner(planned: "Planned") -> str:

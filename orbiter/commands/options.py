@@ -1,5 +1,6 @@
 """Options that several commands have, and what they mean together: the project, and the targets that are meant."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orbiter.commands import console
-from orbiter.errors import CheckFailed
+from orbiter.errors import CheckFailed, EngineError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -156,3 +157,15 @@ def _names(context: click.Context) -> "Names":
         return names(source.load(config.read_bytes(), str(config)).data)
     except (OrbiterError, OSError):
         return Names()
+
+
+def revision(folder: Path) -> str | None:
+    """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
+    from orbiter.engine import Git
+
+    if "REVISION" in os.environ:
+        return None
+    try:
+        return Git(folder).state()
+    except EngineError:
+        return None

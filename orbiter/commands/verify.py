@@ -98,6 +98,7 @@ def verify(
             platforms=tuple(name for given in platforms for name in given.split(",") if name),
             set=overrides,
             allow=allow,
+            revision=options.revision(planned.config.parent),
         ),
         listens=not sys.stderr.isatty(),
     )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 
 CONFIG = """\
 version: "1"
-docker: {{repo: localhost/orbiter-verify}}
+docker: {{repo: "{registry}/orbiter-verify"}}
 {mirrors}
 build:
   small:
@@ -46,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str])
     # Where a registry of the tests stands for ghcr.io, the lock has to be told.
     uv = engine.get("UV_IMAGE")
     mirrors = f'mirrors: {{ghcr.io: "{uv.partition("/")[0]}"}}' if uv else ""
-    (folder / "orbiter.yaml").write_text(CONFIG.format(mirrors=mirrors))
+    (folder / "orbiter.yaml").write_text(CONFIG.format(mirrors=mirrors, registry=engine["ENGINE_REGISTRY"]))
     done = run_orbiter(folder, engine, "lock")
     assert done.returncode == 0, done.stderr
     return folder
@@ -96,6 +96,19 @@ def test_another_engine_makes_the_same_bytes(
     ours = {image["target"]: image["other"] for image in json.loads(done.stdout)["images"]}
     theirs = {image["target"]: image["digest"] for image in json.loads(digests.read_text())["images"]}
     assert ours == theirs
+
+
+def test_what_was_verified_is_what_is_pushed(project: Path, digests: Path, engine: Mapping[str, str]) -> None:
+    command = ("build", "small-core", "small-base", "--push", "--reproducible", "--format", "json")
+    done = run_orbiter(project, engine, *command)
+    assert done.returncode == 0, done.stderr[-3000:]
+    verified = {image["target"]: image["digest"] for image in json.loads(digests.read_text())["images"]}
+    made = {each["name"]: each for each in json.loads(done.stdout)["targets"]}
+    assert {name: made[name]["digest"] for name in verified} == verified
+    inspected = ["docker", "buildx", "imagetools", "inspect", made["small-base"]["references"][0]]
+    found = subprocess.run(inspected, env=engine, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert f"Digest:    {verified['small-base']}" in found.stdout
 
 
 def test_file_that_differs_is_named(project: Path, engine: Mapping[str, str], tmp_path: Path) -> None:
