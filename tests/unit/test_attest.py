@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from orbiter import pipeline
-from orbiter.commands.build import _revision, _scanner
+from orbiter.commands.build import _scanner
+from orbiter.commands.options import revision
 from orbiter.engine import BakeOptions, bake_command, bake_variables
 
 CONFIG = "{}build: {{d: {{core: {{image: 'debian:trixie', builder: pip_core}}}}}}\n"
@@ -39,14 +40,14 @@ def test_the_commit_is_asked_of_git_unless_the_environment_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REVISION", raising=False)
-    assert _revision(tmp_path) is None
+    assert revision(tmp_path) is None
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=a"]):
         subprocess.run([*git, *command], cwd=tmp_path, check=True, capture_output=True)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert _revision(tmp_path) == head.stdout.strip()
+    assert revision(tmp_path) == head.stdout.strip()
     monkeypatch.setenv("REVISION", "")
-    assert _revision(tmp_path) is None
+    assert revision(tmp_path) is None
     monkeypatch.delenv("REVISION")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert _revision(tmp_path) is None
+    assert revision(tmp_path) is None
