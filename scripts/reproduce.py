@@ -53,7 +53,7 @@ def engine(environment: Environment, action: str) -> dict[str, str]:
 def second() -> Iterator[Environment]:
     """An engine that has nothing in common with the first one but base images."""
     with tempfile.TemporaryDirectory(prefix="orbiter-second-") as state:
-        own = {"ENGINE_STATE": state, "ENGINE_BRIDGE": "orbsecond", "ENGINE_BIP": "10.215.0.1/24"}
+        own = {"ENGINE_STATE": state, "ENGINE_BRIDGE": "orbother", "ENGINE_BIP": "10.215.0.1/24"}
         try:
             yield engine({**os.environ, **own}, "up")
         finally:
