@@ -12,18 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orbiter import report
+from orbiter import copied, report
 from orbiter.blame import blame
+from orbiter.changes import Verdicts
+from orbiter.content import COPIED
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
-from orbiter.plan import tags
+from orbiter.plan import tags, waves
 from orbiter.progress import Progress, Step, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+_LOST = re.compile(r"no such job|code = Unavailable")
+"""What Buildx says, for no fault of the build, when it has hundreds of targets at once (Buildx 0.29)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class Job:
     files: FileSet
     options: BakeOptions
     keep_going: bool = False
+    at_once: int = 0
+    """How many targets one call of bake may have with all that they need; 0: any number."""
     listens: bool = True
     """Whether the steps are said one by one; else Buildx shows its own progress."""
 
@@ -59,33 +66,30 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
 
     With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
-    what was finished, or as far as it got, comes from the cache then.
+    what was finished, or as far as it got, comes from the cache then. More targets than may be built `at_once` are
+    built in waves, and then it keeps going, too: what failed stops only what needs it.
     """
     groups = {group.name: group.targets for group in job.planned.plan.groups}
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
+    several = waves(job.plan, wanted, job.at_once) if job.at_once else (wanted,)
+    if len(several) > 1:
+        job = replace(job, keep_going=True)
     work, buildx = dict[str, Work](), dict[str, Any]()
     errors: list[BuildFailed] = []
-    again = 3
     seconds = 0.0
-    while wanted:
-        done = _bake(job, wanted, engine, say)
-        work = dict(report.merged(work, done.work))
-        buildx |= done.buildx
-        seconds += done.seconds
-        if not done.error:
-            break
-        if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
-            again -= 1
-            say("another build has just made the same image; once more, from the cache")
-            continue
-        errors.append(_told(job, done, done.error, say))
-        failed = {target for target, each in done.work.items() if each.failed}
-        if not job.keep_going or not failed:
-            break
+    failed = set[str]()
+    for number, wave in enumerate(several, 1):
+        possible = tuple(target for target in wave if target not in failed)
+        if len(several) > 1 and possible:
+            say(f"wave {number} of {len(several)}: {len(possible)} targets")
+        for done in _rounds(job, possible, engine, say, errors):
+            work = dict(report.merged(work, done.work))
+            buildx |= done.buildx
+            seconds += done.seconds
+        failed |= {target for target, each in work.items() if each.result == "failed"}
         failed |= set(_descendants(job.needs, failed))
-        wanted = tuple(target for target in wanted if target not in failed)
-        if wanted:
-            say(f"going on with {', '.join(wanted)}")
+        if errors and not job.keep_going:
+            break
     made = Report(
         outcomes=tuple(_outcomes(job, work, buildx, engine)),
         critical=report.critical_path(job.needs, {target: each.seconds for target, each in work.items()}),
@@ -93,6 +97,39 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
         buildx=buildx,
     )
     return made, errors[0] if errors else None
+
+
+def _rounds(
+    job: Job, wanted: tuple[str, ...], engine: Engine, say: Callable[[str], None], errors: list[BuildFailed]
+) -> Iterator[_Round]:
+    """Calls of bake until all is built that can be; only the first one unless the job keeps going. Notes the errors."""
+    again = 3
+    while wanted:
+        done = _bake(job, wanted, engine, say)
+        yield done
+        if not done.error:
+            return
+        if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
+            again -= 1
+            say("another build has just made the same image; once more, from the cache")
+            continue
+        failed = {target for target, each in done.work.items() if each.failed}
+        said = (*done.words, *(each.failed.error for each in done.work.values() if each.failed))
+        if again and any(_LOST.search(line) for line in said):
+            again -= 1
+            say("Buildx lost its connection to the build; once more, from the cache")
+            continue
+        errors.append(_told(job, done, done.error, say))
+        if not job.keep_going or not failed:
+            return
+        failed |= set(_descendants(job.needs, failed))
+        wanted = tuple(target for target in wanted if target not in failed)
+        if wanted:
+            say(f"going on with {_named(wanted)}")
+
+
+def _named(targets: Sequence[str]) -> str:
+    return ", ".join(targets[:8]) + (f" and {len(targets) - 8} more" if len(targets) > 8 else "")
 
 
 def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], None]) -> _Round:
@@ -243,6 +280,45 @@ def _pushed_size(name: str, digest: str, builder: str | None, engine: Engine) ->
         found = manifest(first["digest"]) if first else {}
     layers = found.get("layers")
     return int(found["config"]["size"]) + sum(int(layer["size"]) for layer in layers) if layers else None
+
+
+def changed(plan: BuildPlan, verdicts: Verdicts, chosen: Sequence[str]) -> tuple[Verdicts, tuple[str, ...]]:
+    """The verdicts without tags for parents that nobody chose, and of the chosen targets those that are to be built.
+
+    A nested build that is chosen by name is always built: no image tells whether it was.
+    """
+    groups = {group.name: group.targets for group in plan.groups}
+    names = {target for name in chosen for target in groups.get(name, (name,))}
+    told = {
+        name: verdict if name in names or not verdict.tags else replace(verdict, state="up to date", tags=())
+        for name, verdict in verdicts.items()
+    }
+    return told, tuple(name for name, verdict in told.items() if name in names and not verdict.made)
+
+
+def copied_labels(planned: Planned, plan: BuildPlan) -> tuple[str, ...]:
+    """Overrides by which the images of the plan, a part of the project's, bear the hash of their copied files."""
+    found = copied.hashes(planned.plan, planned.config.parent)
+    return tuple(
+        f"{target.name}.labels.{COPIED}={found[target.name]}"
+        for target in plan.targets
+        if target.image.deployable and target.name in found
+    )
+
+
+def with_ready(plan: BuildPlan, verdicts: Verdicts, made: Report) -> Report:
+    """The report with the images that needed no build, in the order of the plan."""
+    found = {outcome.target: outcome for outcome in made.outcomes}
+    for verdict in verdicts.values():
+        if verdict.made and verdict.target not in found:
+            found[verdict.target] = Outcome(
+                target=verdict.target,
+                result="tagged" if verdict.state == "to tag" else "up to date",
+                digest=verdict.made.digest,
+                references=(verdict.made.reference, *verdict.tags),
+            )
+    order = [target.name for target in plan.targets if target.name in found]
+    return replace(made, outcomes=tuple(found[name] for name in order))
 
 
 def write_metadata(made: Report, file: Path) -> None:

@@ -22,7 +22,7 @@ State = Literal["up to date", "stale", "unknown", "not built", "not pushed", "no
 class LocalImage:
     """An image in the engine. `size` is in bytes, as Docker rounds it; `created` in seconds since 1970.
 
-    `last_step` is the newest entry of its history, None where nobody asked for it.
+    `last_step` is the newest entry of its history, None where nobody asked for it. `platform` is `linux/amd64`.
     """
 
     id: str
@@ -32,6 +32,7 @@ class LocalImage:
     size: int
     created: float
     last_step: str | None = None
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ def parse_inspect(text: str, sizes: Mapping[str, int]) -> tuple[LocalImage, ...]
             labels=(each.get("Config") or {}).get("Labels") or {},
             size=sizes.get(each["Id"]) or each["Size"],
             created=seconds(each.get("Created") or ""),
+            platform="/".join(each[key] for key in ("Os", "Architecture", "Variant") if each.get(key)),
         )
         for each in json.loads(text)
     )

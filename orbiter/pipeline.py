@@ -1,7 +1,7 @@
 """From a configuration to files on disk, one call a step: load → check → resolve → plan → render → write."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from orbiter.source import Document
 if TYPE_CHECKING:
     from orbiter.convert import Remark
     from orbiter.locking.update import Problem, Tools, Updated, Wish
+    from orbiter.parts import Parts
     from orbiter.starter import Settings
 
 NAMES = ("orbiter.yaml", "orbiter.yml", "invoke.yaml")
@@ -107,6 +108,14 @@ def render(planned: Planned) -> FileSet:
 def compare(planned: Planned, out: Path | None = None) -> Changes:
     """What separates the disk from the plan; writes nothing."""
     return output.compare(render(planned), out or planned.config.parent)
+
+
+def described(planned: Planned, files: FileSet) -> "tuple[Mapping[str, str], Mapping[str, Parts]]":
+    """What each target is made of, from its rendered files: its hash, and its parts."""
+    from orbiter import content, parts
+
+    contents = content.hashes(planned.plan, files)
+    return contents, parts.parts(planned.plan, contents)
 
 
 def unpinned(planned: Planned) -> tuple[str, ...]:

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Result = Literal["built", "cached", "failed", "not reached"]
-"""What came of a target. `not reached`: it was not begun, or it was cancelled because another one failed."""
+Result = Literal["built", "cached", "failed", "not reached", "up to date", "tagged"]
+"""What came of a target. `not reached`: it was not begun, or it was cancelled because another one failed.
+
+`up to date` and `tagged` is what needs no build: the image is there, and was given its tags.
+"""
 
 _NAME = re.compile(r"\[([^\]]*)\] ?(.*)", re.DOTALL)
 _STEP = re.compile(r"(?:^|.* )\d+/\d+$")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
-from orbiter import quoting
+from orbiter import parts, quoting
 from orbiter.content import hashes
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
@@ -35,7 +35,8 @@ def render(plan: BuildPlan, templates: Mapping[str, str], compiled: BytecodeCach
     environment = _environment(templates, compiled)
     try:
         files = dict(_files(plan, environment, templates))
-        return files | {BAKE_FILE: _bake_file(plan, environment, hashes(plan, files))}
+        contents = hashes(plan, files)
+        return files | {BAKE_FILE: _bake_file(plan, environment, contents, parts.parts(plan, contents))}
     except (JinjaError, TypeError, ValueError) as error:
         raise TemplateError(_explain(error)) from error
 
@@ -68,9 +69,12 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
         yield INDEXES, _ended(text, "mirrors.env")
 
 
-def _bake_file(plan: BuildPlan, environment: Environment, contents: Mapping[str, str]) -> str:
+def _bake_file(
+    plan: BuildPlan, environment: Environment, contents: Mapping[str, str], made_of: Mapping[str, parts.Parts]
+) -> str:
     template = environment.get_template(f"{BAKE_FILE}{_SUFFIX}")
-    return _ended(template.render(project=plan.project, plan=plan, contents=contents), BAKE_FILE)
+    labels = {target: parts.label(found) for target, found in made_of.items()}
+    return _ended(template.render(project=plan.project, plan=plan, contents=contents, parts=labels), BAKE_FILE)
 
 
 def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:

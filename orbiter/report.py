@@ -103,9 +103,11 @@ def _summary(report: Report) -> list[str]:
     results = [outcome.result for outcome in report.outcomes]
     if results and all(result == "cached" for result in results):
         return [f"nothing to do: everything is cached ({report.seconds:.1f} s)"]
-    kinds: tuple[Result, ...] = ("built", "cached", "failed", "not reached")
+    if results and all(result == "up to date" for result in results):
+        return ["nothing to do: everything is up to date"]
+    kinds: tuple[Result, ...] = ("built", "cached", "failed", "not reached", "tagged", "up to date")
     counted = ", ".join(f"{results.count(kind)} {kind}" for kind in kinds if kind in results)
-    lines = [f"{counted} in {report.seconds:.1f} s"]
+    lines = [f"{counted} in {report.seconds:.1f} s" if report.seconds else counted]
     if report.critical and not report.failed:
         took = sum(o.seconds or 0.0 for o in report.outcomes if o.target in report.critical)
         path = f"critical path: {' → '.join(report.critical)}, {took:.1f} s"

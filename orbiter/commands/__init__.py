@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "schema"),
-    "Build": ("plan", "graph", "build", "test"),
+    "Build": ("plan", "explain", "graph", "build", "test"),
     "Use": ("run", "bash", "r2d", "images"),
     "Publish": ("docker-push", "docker-pushrm", "readme"),
     "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),

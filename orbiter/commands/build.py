@@ -5,8 +5,11 @@ from pathlib import Path
 
 import click
 
-from orbiter.commands import console, options
+from orbiter.commands import comparing, console, options
 from orbiter.errors import UsageError
+
+AT_ONCE = 50
+"""Targets in one call of bake: docs/performance.md has the measurements."""
 
 
 @click.command(
@@ -15,6 +18,7 @@ from orbiter.errors import UsageError
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
     "  orbiter build --keep-going              finish all that a failure leaves possible\n"
+    "  orbiter build --changed --push          only what the registry lacks\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
     "  orbiter build --set '*.pull=true'       any override that bake knows"
@@ -33,6 +37,8 @@ from orbiter.errors import UsageError
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
+@click.option("--changed", is_flag=True, help="Build only what is not there as the configuration has it.")
+@comparing.against("registry with --push, else engine")
 @click.option("-k", "--keep-going", is_flag=True, help="After a failure, build all that does not need what failed.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="TARGET.KEY=VALUE", help="Override a value of the bake file."
@@ -44,6 +50,14 @@ from orbiter.errors import UsageError
     "--progress",
     type=click.Choice(["auto", "plain", "tty", "quiet", "rawjson"]),
     help="Buildx's progress  [default: its own on a terminal, else a line a step].",
+)
+@click.option(
+    "--at-once",
+    type=click.IntRange(0),
+    default=AT_ONCE,
+    show_default=True,
+    metavar="NUMBER",
+    help="Targets that one call of bake gets; more are built in waves, and what fails stops only what needs it.",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
 @options.form("text", "json")
@@ -58,10 +72,13 @@ def build(
     platforms: tuple[str, ...],
     no_cache: bool,
     no_deps: bool,
+    changed: bool,
+    against: str | None,
     keep_going: bool,
     overrides: tuple[str, ...],
     allow: tuple[str, ...],
     progress: str | None,
+    at_once: int,
     metadata: Path | None,
     form: str,
 ) -> None:
@@ -69,26 +86,45 @@ def build(
 
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
     with them. At the end a table says what came of each: built, cached, failed or not reached.
+
+    With --changed, what is there already as the configuration has it is not built: with --push it is taken from the
+    registry by digest and only tagged where the version is a new one. 'orbiter plan --changed' shows it before.
     """
     from orbiter import building, output, pipeline, report
+    from orbiter.changes import Verdicts, remaining
     from orbiter.engine import BakeOptions, Buildx
     from orbiter.plan import restrict, select, without_parents
+    from orbiter.survey import tag
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
+    changed = changed or against is not None
+    if changed and (no_cache or no_deps):
+        raise UsageError("--changed builds what is not there yet; --no-cache and --no-deps contradict it")
+    if push and against == "engine":
+        raise UsageError("--push compares with the registry, which is to have the images; leave out --against engine")
     planned = options.planned(file)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
     if no_deps:
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
-    files = pipeline.render(planned)
-    changes = output.compare(files, planned.config.parent)
-    output.write(changes, planned.config.parent)
+    folder, files = planned.config.parent, pipeline.render(planned)
+    changes = output.compare(files, folder)
+    output.write(changes, folder)
     if changes:
         console.say(output.summary(changes, wrote=True))
+    asked = tuple(name for given in platforms for name in given.split(",") if name)
+    verdicts: Verdicts = {}
+    if changed:
+        where = comparing.places(planned, registry=push or against == "registry")
+        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked)
+        verdicts, chosen = building.changed(plan, verdicts, chosen)
+        plan, published = remaining(plan, chosen, verdicts, published=where.registry is not None)
+        if push or not where.registry:
+            tag(verdicts, where)
     job = building.Job(
         planned=planned,
         plan=plan,
@@ -99,21 +135,23 @@ def build(
             load=load,
             no_cache=no_cache,
             builder=builder,
-            platforms=tuple(name for given in platforms for name in given.split(",") if name),
-            set=(*published, *overrides),
+            platforms=asked,
+            set=(*published, *building.copied_labels(planned, plan), *overrides),
             allow=allow,
             progress=progress,
         ),
         keep_going=keep_going,
+        at_once=at_once,
         listens=progress is None and not sys.stderr.isatty(),
     )
     made, error = building.run(job, Buildx(), console.say)
+    made = building.with_ready(planned.plan, verdicts, made)
     if metadata:
         building.write_metadata(made, metadata)
     if form == "json":
         console.print_json(report.as_data(made))
     else:
-        if not job.listens:
+        if not job.listens and chosen:
             console.say("")  # below the last line of Buildx's
         click.echo(report.as_text(made))
     if error:

@@ -58,7 +58,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -67,6 +67,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -105,7 +106,8 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c"), {
+  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c",
+    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.13 env=07d76529 labels=4415d17b user=3a7646fc"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -136,7 +138,8 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad"), {
+  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad",
+    "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=1a24aa2f97ee4e1c build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=1a24aa2f97ee4e1c"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
     "field"                           = "100 % $${biology} %%{x}"
   })
@@ -166,7 +169,8 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a"), {
+  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a",
+    "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=091acced6c3620ad build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=127b7ac9c45b18fd"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64"])
@@ -181,7 +185,8 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde"), {
+  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde",
+    "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=1a24aa2f97ee4e1c"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
@@ -210,7 +215,8 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378"), {
+  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378",
+    "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=fd94b942e46d9dde build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=fd94b942e46d9dde"), {
     "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])

@@ -53,7 +53,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -61,6 +61,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -87,7 +88,8 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f")
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f",
+    "builder=pip_builder from=quay.io/jupyter/minimal-notebook:2025-10-20 pip=jupyterlab,geopandas env=0653dbb6 cmd=95b87a68 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("lab-tools")
   cache-to    = cache_to("lab-tools")
@@ -112,7 +114,8 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3")
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3",
+    "builder=pip_deploy from=python:3.13-slim env=0653dbb6 cmd=95b87a68 user=72777f1e build:builder=pip_builder build:from=python:3.13-slim build:pip=jupyterlab build:env=064ed5f9 build:user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("lab-slim")
   cache-to    = cache_to("lab-slim")

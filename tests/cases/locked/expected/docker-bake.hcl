@@ -58,7 +58,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -66,6 +66,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -101,7 +102,8 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e",
+    "builder=pip_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -128,7 +130,8 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c2619ff058e69e9b")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "ac4b471ae3f095c7",
+    "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e target:debian-core=828e7d44cbe0cf5e build:builder=pip_builder build:apt=npm build:pip=six,markupsafe build:npm=is-number build:lock=2f8d5c6e build:tool=8aa66ba5 build:user=72777f1e build:target:debian-core=828e7d44cbe0cf5e")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -155,7 +158,8 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "8fe1c12c62af2440")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "878fad54d7e13c25",
+    "builder=pip_deploy apt=nodejs user=72777f1e target:debian-base=ac4b471ae3f095c7 build:builder=pip_builder build:pip=jinja2 build:lock=2a073c8a build:tool=8aa66ba5 build:user=72777f1e build:target:debian-base-build=cd131b0b4534ef6f")
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -165,7 +169,8 @@ target "conda-core" {
   description = "micromamba_core on debian:trixie-slim"
   context     = "build/conda/core"
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2",
+    "builder=micromamba_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,tini env=8227c030 user=72777f1e")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -192,7 +197,8 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "1cd23d96185928cc")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "4634e2bd8ca29881",
+    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=27f99d0be16d1bf2 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=a812f381 build:tool=9b420995 build:user=72777f1e build:target:conda-core=27f99d0be16d1bf2")
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

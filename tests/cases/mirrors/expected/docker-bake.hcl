@@ -63,7 +63,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -71,6 +71,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -113,7 +114,8 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278",
+    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.12 env=221bb44f user=72777f1e mirrors=ca")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -150,7 +152,8 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a",
+    "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=9cc7192ea60ca278 build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=9cc7192ea60ca278")
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -168,7 +171,8 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0")
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0",
+    "builder=micromamba_core from=alpine:3.23 apk=bash,ca-certificates,tini,git env=8227c030 user=72777f1e mirrors=ca")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -205,7 +209,8 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da")
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da",
+    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=9035b14052e2cba0 build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=9035b14052e2cba0")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")

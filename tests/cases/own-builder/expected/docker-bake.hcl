@@ -48,7 +48,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -56,6 +56,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -79,7 +80,8 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "4321b13ffc563e4d",
+    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -92,7 +94,8 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "c42bf4628631da08")
+  labels      = labels("debian-r", "r_core on debian-core", "c42bf4628631da08",
+    "builder=r_core options=76c33cdc user=72777f1e target:debian-core=4321b13ffc563e4d")
   platforms   = platforms([])
   cache-from  = cache_from("debian-r")
   cache-to    = cache_to("debian-r")

@@ -58,7 +58,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -67,6 +67,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -104,7 +105,8 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868",
+    "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")
@@ -131,7 +133,8 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303")
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303",
+    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=2edd88ecc2f05868")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
   cache-to    = cache_to("micromamba-base")
@@ -158,7 +161,8 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c")
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c",
+    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,Pillow build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=2c15598c9f7f75ce")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")
   cache-to    = cache_to("micromamba-geospatial")
@@ -171,7 +175,8 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52",
+    "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git,git-lfs,ttf-liberation,nodejs,npm,gettext,openblas,openblas-ilp64,lapack,openssl,zlib,ncurses,xz,cairo,pango,openjpeg,tiff,freetype,pixman,zeromq,neofetch,libffi,libzmq,sqlite-libs,librsvg,giflib,libpng,libxml2,libnsl,libxslt,libtirpc,libjpeg-turbo,libwebp,libimagequant python=3.8.8 env=221bb44f user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -198,7 +203,8 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604",
+    "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk,g++,expat-dev,openssl-dev,zlib-dev,ncurses-dev,bzip2-dev,xz-dev,sqlite-dev,libffi-dev,linux-headers,readline-dev,pixman-dev,cairo-dev,pango-dev,openjpeg-dev,librsvg-dev,giflib-dev,libpng-dev,openblas-dev,lapack-dev,gfortran,libxml2-dev,zeromq-dev,gnupg,gdbm-dev,libnsl-dev,libtirpc-dev,pax-utils,util-linux-dev,libjpeg-turbo-dev,tiff-dev,libwebp-dev,libimagequant-dev,lcms2-dev,cargo,libxslt-dev,boost-dev build:pip=numpy,pandas,jupyterlab,altair,altair_saver,nbgitpuller,jupyter-server-proxy,jupyterlab-spellchecker,matplotlib,jupyterlab-git,cython,bash_kernel,sshkernel,jupyter-book,sphinx-book-theme,sphinx-thebe build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:postbuild=b203d8f5 build:user=72777f1e build:target:alpine-core=bd9d5a17942dfe52")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -225,7 +231,8 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d",
+    "builder=pip_deploy apk=nodejs,geos,gdal,gdal-tools,proj,proj-util,libgit2 cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=geos-dev,proj-dev,hdf5-dev,netcdf-dev,gdal-dev,gdal-tools,proj-util,libgit2-dev build:pip=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,lolcat,ttygif,Pillow,nbdev build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=483abd96b99b00a3")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")

@@ -53,7 +53,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -62,6 +62,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -85,7 +86,8 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868",
+    "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")
@@ -112,7 +114,8 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303")
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303",
+    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=2edd88ecc2f05868")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
   cache-to    = cache_to("micromamba-base")

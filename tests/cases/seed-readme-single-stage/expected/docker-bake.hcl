@@ -48,7 +48,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -57,6 +57,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -78,7 +79,8 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868",
+    "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")

@@ -53,7 +53,7 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content]
+  params = [target, description, content, parts]
   result = {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
@@ -62,6 +62,7 @@ function "labels" {
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
+    "orbiter.parts"                        = parts
   }
 }
 
@@ -90,7 +91,8 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6",
+    "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git python=3.8.8 env=221bb44f user=72777f1e")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -117,7 +119,8 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb",
+    "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=073297f28bbe5cd6")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -144,7 +147,8 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1",
+    "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=a4d7aa181328c563")
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")
