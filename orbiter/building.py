@@ -18,6 +18,7 @@ from orbiter.changes import Verdicts
 from orbiter.content import COPIED
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
+from orbiter.images import familiar
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
 from orbiter.plan import tags, waves
@@ -26,6 +27,9 @@ from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+_ASKED = 100
+"""Pushed images whose sizes are asked for: a process of Buildx each."""
 
 _LOST = re.compile(r"no such job|code = Unavailable")
 """What Buildx says, for no fault of the build, when it has hundreds of targets at once (Buildx 0.29)."""
@@ -229,11 +233,10 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
 
 
 def _outcomes(job: Job, work: Mapping[str, Work], buildx: Mapping[str, Any], engine: Engine) -> Iterator[Outcome]:
-    targets = job.plan.targets
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        sizes = pool.map(lambda target: _size(job, buildx.get(target.name, {}), engine), targets)
-        for target, size in zip(targets, sizes, strict=True):
-            yield _outcome(job, target, work.get(target.name), buildx.get(target.name, {}), size)
+    sizes = (_pushed_sizes if job.options.push else _local_sizes)(job, buildx, engine)
+    for target in job.plan.targets:
+        told = buildx.get(target.name, {})
+        yield _outcome(job, target, work.get(target.name), told, sizes.get(target.name))
 
 
 def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, Any], size: int | None) -> Outcome:
@@ -249,20 +252,48 @@ def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, A
     )
 
 
-def _size(job: Job, buildx: Mapping[str, Any], engine: Engine) -> int | None:
-    """Bytes of the image that was made: in the registry after a push, else in the engine if it is there."""
-    digest, name = buildx.get("containerimage.digest"), buildx.get("image.name", "").partition(",")[0]
-    if not digest or not name:
-        return None
+def _local_sizes(job: Job, buildx: Mapping[str, Any], engine: Engine) -> Mapping[str, int]:
+    """Bytes of the images that were made and that the engine has, by target; asked of it in two calls."""
+    names = {target: told.get("image.name", "").partition(",")[0] for target, told in buildx.items()}
+    repos = {name.rpartition(":")[0] for name in names.values() if name}
     try:
-        if job.options.push:
-            return _pushed_size(name, digest, job.options.builder, engine)
-        (image,) = json.loads(engine.ask("image", "inspect", name))
+        there = {
+            line
+            for repo in sorted(repos)
+            for line in engine.ask("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", familiar(repo)).split()
+        }
+        wanted = {target: name for target, name in names.items() if name and familiar(name) in there}
+        images = json.loads(engine.ask("image", "inspect", *wanted.values())) if wanted else []
     except (EngineError, ValueError):
-        return None
+        return {}
     # Another image may have taken the name; Docker's two image stores have different ideas of an id.
-    same = image["Id"] in (digest, buildx.get("containerimage.config.digest"))
-    return int(image["Size"]) if same else None
+    return {
+        target: int(image["Size"])
+        for target, image in zip(wanted, images, strict=True)
+        if image["Id"]
+        in (buildx[target].get("containerimage.digest"), buildx[target].get("containerimage.config.digest"))
+    }
+
+
+def _pushed_sizes(job: Job, buildx: Mapping[str, Any], engine: Engine) -> Mapping[str, int]:
+    """Compressed bytes of the images in the registry, by target; nothing of so many that asking would take long."""
+    wanted = {
+        target: (told["image.name"].partition(",")[0], told["containerimage.digest"])
+        for target, told in buildx.items()
+        if told.get("image.name") and told.get("containerimage.digest")
+    }
+    if len(wanted) > _ASKED:
+        return {}
+
+    def ask(image: tuple[str, str]) -> int | None:
+        try:
+            return _pushed_size(*image, job.options.builder, engine)
+        except (EngineError, ValueError):
+            return None
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        sizes = pool.map(ask, wanted.values())
+        return {target: size for target, size in zip(wanted, sizes, strict=True) if size is not None}
 
 
 def _pushed_size(name: str, digest: str, builder: str | None, engine: Engine) -> int | None:

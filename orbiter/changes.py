@@ -178,14 +178,17 @@ def remaining(
     """
     targets = {target.name: target for target in plan.targets}
     ready = {name: verdict.made.pinned for name, verdict in verdicts.items() if verdict.made} if published else {}
-    waiting = list(dict.fromkeys(wanted))
-    ready = {name: reference for name, reference in ready.items() if name not in waiting}
-    for name in waiting:
-        waiting += [need for need in targets[name].needs if need not in ready and need not in waiting]
+    kept_names = set(wanted)
+    ready = {name: reference for name, reference in ready.items() if name not in kept_names}
+    waiting = list(kept_names)
+    while waiting:
+        more = {need for need in targets[waiting.pop()].needs if need not in ready} - kept_names
+        kept_names |= more
+        waiting += more
     kept = tuple(
         replace(target, needs=tuple(need for need in target.needs if need not in ready))
         for target in plan.targets
-        if target.name in waiting
+        if target.name in kept_names
     )
     overrides = tuple(
         f"{target.name}.contexts.{context.reference}=docker-image://{ready[context.value]}"

@@ -283,7 +283,7 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            records = tuple(self._records(folder, options.builder, began))
+            records = tuple(self._records(folder, options.builder, began, failed=hear is not None))
             if not records:
                 self.explain_failure(options.builder)
             failures = (self._failure(record, options.builder) for record in records)
@@ -293,12 +293,17 @@ class Buildx:
                 records,
             )
 
-    def _records(self, folder: Path, builder: str | None, since: float) -> Iterator[Record]:
-        """The builds that began since then (seconds since 1970), the last one first; none without a history."""
+    def _records(self, folder: Path, builder: str | None, since: float, *, failed: bool) -> Iterator[Record]:
+        """The builds that began since then (seconds since 1970), the last one first; none without a history.
+
+        Only those that did not end well if `failed`: to ask for one takes a process.
+        """
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
+            if failed and record.get("status") == "Completed":
+                continue
             # The clocks of the engine and of this machine may differ a little.
             if datetime.fromisoformat(record["created_at"]).timestamp() > since - 5:
                 identity = record["ref"].rpartition("/")[2]

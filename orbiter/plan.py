@@ -132,9 +132,9 @@ def waves(plan: BuildPlan, wanted: Sequence[str], size: int) -> tuple[tuple[str,
     other stays together, and no group has with what it needs more than `size` targets, unless one target alone has.
     """
     targets = {target.name: target for target in plan.targets}
-    waiting, found = _families_first(plan), list[list[str]]()
+    chosen, found = set(wanted), list[list[str]]()
     together: set[str] = set()
-    for name in (name for name in waiting if name in set(wanted)):
+    for name in (name for name in _families_first(plan) if name in chosen):
         lineage = _lineage(targets, name)
         if not found or len(together | lineage) > size:
             found.append([])
