@@ -4,6 +4,7 @@
 # make docs   the documentation as a site, in site/
 # make bench  the numbers of docs/performance.md
 # make bench-images  the numbers of docs/images.md, on an engine of its own
+# make bench-waves   how many targets a call of bake gets, for docs/performance.md, on an engine of its own
 # make clean  takes everything away that these made
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 
-.PHONY: demo demo-stop test check docs bench bench-images clean
+.PHONY: demo demo-stop test check docs bench bench-images bench-waves clean
 
 # The environment is made anew when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -44,6 +45,9 @@ bench: $(VENV)/ready
 
 bench-images: $(VENV)/ready
 	@scripts/bench_images.sh $(ARGS)
+
+bench-waves: $(VENV)/ready
+	@scripts/bench_waves.sh $(ARGS)
 
 clean:
 	scripts/engine.sh purge --all

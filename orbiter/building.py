@@ -86,14 +86,16 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
         possible = tuple(target for target in wave if target not in failed)
         if len(several) > 1 and possible:
             say(f"wave {number} of {len(several)}: {len(possible)} targets")
+        stuck = False
         for done in _rounds(job, possible, engine, say, errors):
+            stuck = done.error is not None and not any(each.failed for each in done.work.values())
             work = dict(report.merged(work, done.work))
             buildx |= done.buildx
             seconds += done.seconds
         failed |= {target for target, each in work.items() if each.result == "failed"}
         failed |= set(_descendants(job.needs, failed))
-        if errors and not job.keep_going:
-            break
+        if stuck or (errors and not job.keep_going):
+            break  # what is no image's fault would be the next wave's as well
     made = Report(
         outcomes=tuple(_outcomes(job, work, buildx, engine)),
         critical=report.critical_path(job.needs, {target: each.seconds for target, each in work.items()}),
