@@ -163,8 +163,26 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
             records = [(name, told["buildx.build.ref"].rpartition("/")[2]) for name, told in buildx.items()]
         _replay(progress, engine, job.options.builder, records)
     return _Round(
-        work=progress.work(done=error is None), buildx=buildx, words=progress.words, error=error, seconds=seconds
+        work=_blamed(progress.work(done=error is None)),
+        buildx=buildx,
+        words=progress.words,
+        error=error,
+        seconds=seconds,
     )
+
+
+def _blamed(work: Mapping[str, Work]) -> Mapping[str, Work]:
+    """Without the exports that failed beside a step: that step's failure cancelled them, whatever they say of it.
+
+    Seen with Docker 28.5: `error writing config blob: … EOF`. One that fails of itself does so again.
+    """
+    exports = {target for target, each in work.items() if each.failed and each.failed.text.startswith("exporting to ")}
+    if not any(each.failed for target, each in work.items() if target not in exports):
+        return work
+    return {
+        target: Work(result="not reached", seconds=each.seconds) if target in exports else each
+        for target, each in work.items()
+    }
 
 
 def _lineage(needs: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> dict[str, Sequence[str]]:

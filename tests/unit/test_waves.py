@@ -1,5 +1,6 @@
 """Large families: how bake is called, several times, and what is done when Buildx breaks of itself."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class Engine(Buildx):
         self.calls.append(tuple(targets))
         if self.words:
             assert hear is not None
-            hear(self.words.pop(0))
+            for line in self.words.pop(0).splitlines():
+                hear(line)
             raise BuildFailed("docker buildx bake failed with status 1", ())
 
     def ask(self, *arguments: str, **options: Any) -> str:
@@ -76,3 +78,28 @@ def test_an_error_of_no_image_ends_the_build() -> None:
     assert error is not None
     assert "unknown flag" in str(error)
     assert len(engine.calls) == 1
+
+
+def vertex(target: str, text: str, error: str) -> str:
+    """A line of BuildKit's about a step that failed."""
+    step = {"digest": f"sha256:{target}{text}", "name": f"[{target} {text}", "error": error}
+    times = {"started": "2026-01-01T00:00:00Z", "completed": "2026-01-01T00:00:01Z"}
+    return json.dumps({"vertexes": [step | times]})
+
+
+def test_an_export_that_a_failed_step_cancelled_is_done_when_that_is_left_out() -> None:
+    step = vertex("f1-core", "1/2] RUN false", "exit code: 1")
+    export = vertex("f0-core", "] exporting to image", "error writing config blob: EOF").replace(" ] ", "] ")
+    engine = Engine(f"{step}\n{export}")
+    said, error = built(engine, 3)
+    assert str(error).endswith(": 'f1-core' could not be built")
+    assert [len(call) for call in engine.calls] == [3, 2, 3]
+    assert "f0-core" in engine.calls[1]
+    assert "going on with f0-core, f2-core" in said
+
+
+def test_an_export_that_fails_of_itself_is_a_failure() -> None:
+    engine = Engine(vertex("f0-core", "] exporting to image", "failed to push x: denied").replace(" ] ", "] "))
+    _, error = built(engine, 3)
+    assert "denied" in str(error)
+    assert [len(call) for call in engine.calls] == [3, 2, 3]
