@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +54,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -58,17 +95,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -120,9 +158,10 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "07216e503aefd285",
-    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core python=3.13 env=221bb44f labels=4415d17b user=72777f1e"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "07216e503aefd285", {
+    "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
@@ -150,9 +189,10 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1fc36f968ef6b57a",
-    "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:debian-core=07216e503aefd285 build:builder=pip_builder build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:debian-core=07216e503aefd285"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "1fc36f968ef6b57a", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:debian-core=07216e503aefd285 build:builder=pip_builder build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:debian-core=07216e503aefd285"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
@@ -180,9 +220,10 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = merge(labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "13baabe0655accfc",
-    "builder=pip_deploy labels=4415d17b user=72777f1e target:debian-base=1fc36f968ef6b57a build:builder=pip_builder build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:debian-base-build=1609b9ed58a8b3bd"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "13baabe0655accfc", {
+    "orbiter.parts"                      = "builder=pip_deploy labels=4415d17b user=72777f1e target:debian-base=1fc36f968ef6b57a build:builder=pip_builder build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:debian-base-build=1609b9ed58a8b3bd"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("debian-geospatial")
@@ -196,9 +237,10 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = merge(labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "59ae1a20a3831fea",
-    "builder=pip_core from=alpine:3.23 apk=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz,font-dejavu,libstdc++ python=3.13 env=221bb44f labels=4415d17b user=72777f1e"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "59ae1a20a3831fea", {
+    "orbiter.parts"                      = "builder=pip_core from=alpine:3.23 apk=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz,font-dejavu,libstdc++ python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
@@ -226,9 +268,10 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = merge(labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "90629b6918e46e0e",
-    "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:alpine-core=59ae1a20a3831fea build:builder=pip_builder build:apk=build-base,linux-headers,python3-dev build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:alpine-core=59ae1a20a3831fea"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "90629b6918e46e0e", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:alpine-core=59ae1a20a3831fea build:builder=pip_builder build:apk=build-base,linux-headers,python3-dev build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:alpine-core=59ae1a20a3831fea"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
@@ -256,9 +299,10 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = merge(labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "9426bc215631a083",
-    "builder=pip_deploy apk=gdal,geos,hdf5,netcdf,proj labels=4415d17b user=72777f1e target:alpine-base=90629b6918e46e0e build:builder=pip_builder build:apk=gdal-dev,gdal-tools,geos-dev,hdf5-dev,netcdf-dev,proj-dev,proj-util build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:alpine-base-build=e6205fc2a3de4823"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "9426bc215631a083", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=gdal,geos,hdf5,netcdf,proj labels=4415d17b user=72777f1e target:alpine-base=90629b6918e46e0e build:builder=pip_builder build:apk=gdal-dev,gdal-tools,geos-dev,hdf5-dev,netcdf-dev,proj-dev,proj-util build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:alpine-base-build=e6205fc2a3de4823"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
@@ -269,9 +313,10 @@ target "micromamba-core" {
   description = "micromamba_core on debian:trixie-slim; packages: 8 apt"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = merge(labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "c9b23fc9f80b1429",
-    "builder=micromamba_core from=debian:trixie-slim apt=bash,ca-certificates,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core env=8227c030 labels=4415d17b user=72777f1e"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "c9b23fc9f80b1429", {
+    "orbiter.parts"                      = "builder=micromamba_core from=debian:trixie-slim apt=bash,ca-certificates,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core env=8227c030 labels=4415d17b user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
@@ -299,9 +344,10 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = merge(labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "9e7c7d75d724835d",
-    "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=c9b23fc9f80b1429 build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=c9b23fc9f80b1429"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "9e7c7d75d724835d", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=c9b23fc9f80b1429 build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=c9b23fc9f80b1429"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
@@ -329,9 +375,10 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = merge(labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "7fac34884098ccf7",
-    "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=9e7c7d75d724835d build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=7c9b0822e482ae60"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "7fac34884098ccf7", {
+    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=9e7c7d75d724835d build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=7c9b0822e482ae60"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")

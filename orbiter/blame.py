@@ -27,6 +27,22 @@ class Failure:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why a target could not be built: the step as its Dockerfile has it, the place in the configuration that it comes
+    from, and the last lines that it printed.
+
+    `dockerfile` and `finding` are None where nobody knows; `line` is 0 before any step.
+    """
+
+    target: str
+    dockerfile: str | None
+    line: int
+    instruction: str
+    finding: Finding | None
+    log: tuple[str, ...]
+
+
 _SHOWN = 20
 """How many of the last lines of a step a person gets to see."""
 
@@ -46,6 +62,12 @@ _NAME = re.compile(r"@?[\w./+-]+")
 
 
 def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequence[Failure]) -> Finding | None:
+    """The place of the first failure that can be traced; see `cause`."""
+    found = cause(plan, document, files, failures)
+    return found.finding if found else None
+
+
+def cause(plan: BuildPlan, document: Document, files: FileSet, failures: Sequence[Failure]) -> Cause | None:
     """Where the first failure that can be traced comes from, the latest being the first; None if none can.
 
     A target that is built from a failed one fails with the same step: the one whose Dockerfile has it is to blame.
@@ -58,12 +80,23 @@ def blame(plan: BuildPlan, document: Document, files: FileSet, failures: Sequenc
             continue
         images = _built_from(plan, targets[failure.context])
         if not failure.line:
-            return _finding(document, images[0], (), failure)
+            return _cause(document, images[0], (), failure)
         found = [(image, step) for image in images if (step := _step(image, files, failure))]
         if found:
             known = [each for each in found if each[0].directory in told]
-            return _finding(document, *(known[-1] if known else found[0]), failure)
+            return _cause(document, *(known[-1] if known else found[0]), failure)
     return None
+
+
+def _cause(document: Document, image: Image, lines: Sequence[str], failure: Failure) -> Cause:
+    return Cause(
+        target=image.target,
+        dockerfile=f"{image.directory}/Dockerfile",
+        line=failure.line,
+        instruction=failure.text,
+        finding=_finding(document, image, lines, failure),
+        log=failure.logs[-_SHOWN:],
+    )
 
 
 def _built_from(plan: BuildPlan, target: Target) -> list[Image]:
@@ -82,7 +115,7 @@ def _step(image: Image, files: FileSet, failure: Failure) -> list[str]:
 
 
 def _finding(document: Document, image: Image, lines: Sequence[str], failure: Failure) -> Finding:
-    section, logs = _section(image, lines) if lines else None, failure.logs[-_SHOWN:]
+    section, logs = section_of(image, lines) if lines else None, failure.logs[-_SHOWN:]
     path: Path = image.path
     step = f": the step of '{section}' failed" if section else ""
     if section == "image":
@@ -106,7 +139,7 @@ def _finding(document: Document, image: Image, lines: Sequence[str], failure: Fa
     )
 
 
-def _section(image: Image, lines: Sequence[str]) -> str | None:
+def section_of(image: Image, lines: Sequence[str]) -> str | None:
     """The section of the configuration that the instruction at the head of `lines` was made for."""
     if lines[0].startswith("FROM "):
         return "image"

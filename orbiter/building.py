@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orbiter import copied, report
-from orbiter.blame import blame
+from orbiter.blame import Cause, cause
+from orbiter.caching import in_words, is_torn
 from orbiter.changes import Verdicts
 from orbiter.content import COPIED
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
@@ -22,7 +23,7 @@ from orbiter.images import familiar
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
 from orbiter.plan import tags, waves
-from orbiter.progress import Progress, Step, Work
+from orbiter.progress import Progress, Step, Trouble, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
@@ -33,6 +34,10 @@ _ASKED = 100
 
 _LOST = re.compile(r"no such job|code = Unavailable")
 """What Buildx says, for no fault of the build, when it has hundreds of targets at once (Buildx 0.29)."""
+
+
+NO_READING = "*.cache-from="
+"""The override by which bake reads no cache but the builder's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,8 @@ class Job:
     """How many targets one call of bake may have with all that they need; 0: any number."""
     listens: bool = True
     """Whether the steps are said one by one; else Buildx shows its own progress."""
+    reports: bool = False
+    """Whether it is worth a moment to find out how far an interrupted build came."""
 
     @property
     def needs(self) -> dict[str, tuple[str, ...]]:
@@ -62,12 +69,42 @@ class _Round:
     work: Mapping[str, Work]
     buildx: Mapping[str, Any]
     words: Sequence[str] = ()
-    error: BuildFailed | None = None
+    steps: tuple[Step, ...] = ()
+    troubles: Sequence[Trouble] = ()
+    imported: bool = False
+    error: EngineError | KeyboardInterrupt | None = None
     seconds: float = 0.0
 
 
-def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, BuildFailed | None]:
+Ended = EngineError | KeyboardInterrupt
+"""How a build ends that does not end well."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """A build on its way: what is known from the calls of bake so far, and what was said of the caches."""
+
+    job: Job
+    work: Mapping[str, Work] = field(default_factory=dict)
+    buildx: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    causes: dict[str, Cause] = field(default_factory=dict)
+    errors: list[Ended] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+    def add(self, done: _Round) -> None:
+        self.work = report.merged(self.work, done.work)
+        self.steps = report.merged_steps(self.steps, done.steps)
+        self.buildx |= done.buildx
+        self.seconds += done.seconds
+
+
+def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, Ended | None]:
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
+
+    A cache from which a layer cannot be had is not read again, and all is built once more. An interrupt, and an engine
+    that is not there or goes away, are returned with what was known until then.
 
     With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
     what was finished, or as far as it got, comes from the cache then. More targets than may be built `at_once` are
@@ -76,62 +113,74 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, B
     groups = {group.name: group.targets for group in job.planned.plan.groups}
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
     several = waves(job.plan, wanted, job.at_once) if job.at_once else (wanted,)
-    if len(several) > 1:
-        job = replace(job, keep_going=True)
-    work, buildx = dict[str, Work](), dict[str, Any]()
-    errors: list[BuildFailed] = []
-    seconds = 0.0
+    course = _Course(replace(job, keep_going=job.keep_going or len(several) > 1))
     failed = set[str]()
-    for number, wave in enumerate(several, 1):
-        possible = tuple(target for target in wave if target not in failed)
-        if len(several) > 1 and possible:
-            say(f"wave {number} of {len(several)}: {len(possible)} targets")
-        stuck = False
-        for done in _rounds(job, possible, engine, say, errors):
-            stuck = done.error is not None and not any(each.failed for each in done.work.values())
-            work = dict(report.merged(work, done.work))
-            buildx |= done.buildx
-            seconds += done.seconds
-        failed |= {target for target, each in work.items() if each.result == "failed"}
-        failed |= set(_descendants(job.needs, failed))
-        if stuck or (errors and not job.keep_going):
-            break  # what is no image's fault would be the next wave's as well
+    try:
+        for number, wave in enumerate(several, 1):
+            possible = tuple(target for target in wave if target not in failed)
+            if len(several) > 1 and possible:
+                say(f"wave {number} of {len(several)}: {len(possible)} targets")
+            if not _build(course, possible, engine, say):
+                break
+            failed |= {target for target, each in course.work.items() if each.result == "failed"}
+            failed |= set(_descendants(job.needs, failed))
+    except KeyboardInterrupt as ended:  # between two calls of bake
+        course.errors.append(ended)
     made = Report(
-        outcomes=tuple(_outcomes(job, work, buildx, engine)),
-        critical=report.critical_path(job.needs, {target: each.seconds for target, each in work.items()}),
-        seconds=seconds,
-        buildx=buildx,
+        outcomes=tuple(_outcomes(job, course, engine)),
+        critical=report.critical_path(course.steps, job.needs),
+        seconds=course.seconds,
+        buildx=course.buildx,
+        steps=course.steps,
+        interrupted=any(isinstance(error, KeyboardInterrupt) for error in course.errors),
     )
-    return made, errors[0] if errors else None
+    return made, course.errors[0] if course.errors else None
 
 
-def _rounds(
-    job: Job, wanted: tuple[str, ...], engine: Engine, say: Callable[[str], None], errors: list[BuildFailed]
-) -> Iterator[_Round]:
-    """Calls of bake until all is built that can be; only the first one unless the job keeps going. Notes the errors."""
+def _build(course: _Course, wanted: Sequence[str], engine: Engine, say: Callable[[str], None]) -> bool:
+    """Calls bake until all is built that can be, only once unless the job keeps going.
+
+    False if it is no use to go on with other targets: what is no image's fault would happen to them as well.
+    """
     again = 3
     while wanted:
-        done = _bake(job, wanted, engine, say)
-        yield done
+        done = _bake(course.job, wanted, engine, say)
+        course.add(done)
+        for verb in ("read", "written"):
+            troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
+            if troubles and verb not in course.said:
+                course.said.add(verb)
+                say(in_words(troubles))
         if not done.error:
-            return
-        if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
+            return True
+        if not isinstance(done.error, BuildFailed):
+            course.errors.append(done.error)
+            return False
+        problems = {target: each.failed.error for target, each in done.work.items() if each.failed}
+        if again and any(_RACE.search(problem) for problem in problems.values()):
             again -= 1
             say("another build has just made the same image; once more, from the cache")
             continue
-        failed = {target for target, each in done.work.items() if each.failed}
-        said = (*done.words, *(each.failed.error for each in done.work.values() if each.failed))
-        if again and any(_LOST.search(line) for line in said):
+        if again and any(_LOST.search(line) for line in (*done.words, *problems.values())):
             again -= 1
             say("Buildx lost its connection to the build; once more, from the cache")
             continue
-        errors.append(_told(job, done, done.error, say))
-        if not job.keep_going or not failed:
-            return
-        failed |= set(_descendants(job.needs, failed))
-        wanted = tuple(target for target in wanted if target not in failed)
+        torn = next((problem for problem in problems.values() if is_torn(problem)), "")
+        options = course.job.options
+        if torn and done.imported and NO_READING not in options.set:
+            course.job = replace(course.job, options=replace(options, set=(*options.set, NO_READING)))
+            say(f"what the cache refers to cannot be had ({torn}); once more without reading it")
+            continue
+        found = _causes(course.job, done, done.error)
+        course.causes |= found
+        course.errors.append(_told(done, done.error, found, course.job.listens, say))
+        if not course.job.keep_going or not problems:
+            return False
+        out = {*problems, *_descendants(course.job.needs, set(problems))}
+        wanted = tuple(target for target in wanted if target not in out)
         if wanted:
             say(f"going on with {_named(wanted)}")
+    return True
 
 
 def _named(targets: Sequence[str]) -> str:
@@ -150,13 +199,21 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
     with tempfile.TemporaryDirectory(prefix="orbiter-") as folder:
         metadata = Path(folder, "metadata.json")
         options = replace(job.options, metadata=str(metadata))
-        error, records, began = None, list[tuple[str, str]](), time.monotonic()
+        error: Ended | None = None
+        records, since, began = list[tuple[str, str]](), time.time(), time.monotonic()
         try:
             engine.bake(job.planned.config.parent, wanted, options, hear if job.listens else None)
         except BuildFailed as failed:
             error = failed
             records = _identities(job.plan, failed.records)
+        except (EngineError, KeyboardInterrupt) as ended:
+            error = ended
         seconds = time.monotonic() - began
+        if isinstance(error, KeyboardInterrupt) and job.reports and not job.listens:
+            say("asking the builder how far it came; another interrupt skips that")
+            with suppress(EngineError, KeyboardInterrupt):
+                told = engine.records(job.planned.config.parent, job.options.builder, since)
+                records = _identities(job.plan, told)
         buildx = json.loads(metadata.read_text()) if metadata.is_file() else {}
     if not job.listens:
         if not error:
@@ -166,6 +223,9 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
         work=_blamed(progress.work(done=error is None)),
         buildx=buildx,
         words=progress.words,
+        steps=progress.steps(),
+        troubles=progress.troubles,
+        imported=progress.imported,
         error=error,
         seconds=seconds,
     )
@@ -225,16 +285,30 @@ def _line(step: Step, width: int) -> str:
     return f"{step.target:{width}}  {text:38}  {'failed after ' if step.error else ''}{step.seconds:.1f} s"
 
 
-def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]) -> BuildFailed:
+def _causes(job: Job, done: _Round, error: BuildFailed) -> dict[str, Cause]:
+    """Where the failures of this round come from: target → cause, also of steps that nobody can trace."""
+    found = (cause(job.planned.plan, job.planned.document, job.files, [failure]) for failure in error.failures)
+    causes = {each.target: each for each in found if each}
+    for target, work in done.work.items():
+        step = work.failed
+        if step and target not in causes:
+            causes[target] = Cause(
+                target=target, dockerfile=None, line=0, instruction=step.text, finding=None, log=step.logs
+            )
+    return causes
+
+
+def _told(
+    done: _Round, error: BuildFailed, causes: Mapping[str, Cause], listened: bool, say: Callable[[str], None]
+) -> BuildFailed:
     """Says where each failure comes from; the error with the names of the targets."""
     failed = {target: work.failed for target, work in done.work.items() if work.failed}
     traced = False
-    for failure in error.failures:
-        finding = blame(job.planned.plan, job.planned.document, job.files, [failure])
-        if finding:
+    for each in causes.values():
+        if each.finding:
             traced = True
-            say(f"{failure.context}/Dockerfile:{failure.line}: {failure.text}")
-            say(str(finding))
+            say(f"{each.dockerfile}:{each.line}: {each.instruction}")
+            say(str(each.finding))
     reasons = []
     for target, step in failed.items():
         what = report.explain(step.error)
@@ -244,7 +318,7 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
         reasons.append(f"'{target}' could not be built")
         if not traced:
             say(f"{target}: {step.text}: {what}" + "".join(f"\n  {line}" for line in step.logs))
-    if not failed and job.listens:
+    if not failed and listened:
         # Buildx has not begun: its own words say why.
         reasons.append("\n".join(done.words))
     if not reasons:
@@ -252,11 +326,12 @@ def _told(job: Job, done: _Round, error: BuildFailed, say: Callable[[str], None]
     return BuildFailed(f"{error}: {'; '.join(reasons)}", error.failures, error.records)
 
 
-def _outcomes(job: Job, work: Mapping[str, Work], buildx: Mapping[str, Any], engine: Engine) -> Iterator[Outcome]:
-    sizes = (_pushed_sizes if job.options.push else _local_sizes)(job, buildx, engine)
+def _outcomes(job: Job, course: _Course, engine: Engine) -> Iterator[Outcome]:
+    sizes = (_pushed_sizes if job.options.push else _local_sizes)(job, course.buildx, engine)
     for target in job.plan.targets:
-        told = buildx.get(target.name, {})
-        yield _outcome(job, target, work.get(target.name), told, sizes.get(target.name))
+        told = course.buildx.get(target.name, {})
+        outcome = _outcome(job, target, course.work.get(target.name), told, sizes.get(target.name))
+        yield replace(outcome, cause=course.causes.get(target.name))
 
 
 def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, Any], size: int | None) -> Outcome:
@@ -318,19 +393,28 @@ def _pushed_sizes(job: Job, buildx: Mapping[str, Any], engine: Engine) -> Mappin
 
 def _pushed_size(name: str, digest: str, builder: str | None, engine: Engine) -> int | None:
     """Compressed bytes of an image in a registry; of its first platform if it has several."""
+    found, _ = manifest(name, digest, builder, engine)
+    layers = found.get("layers")
+    return int(found["config"]["size"]) + sum(int(layer["size"]) for layer in layers) if layers else None
+
+
+def manifest(
+    name: str, digest: str, builder: str | None, engine: Engine, *, configuration: bool = False
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The manifest of an image in a registry, and its configuration if that is wanted; of its first platform."""
     repository = re.sub(r":[^/:]*$", "", name)
     at = ["--builder", builder] if builder else []
 
-    def manifest(digest: str) -> Any:
-        return json.loads(engine.ask("buildx", "imagetools", "inspect", "--raw", f"{repository}@{digest}", *at))
+    def ask(digest: str, *form: str) -> Any:
+        return json.loads(engine.ask("buildx", "imagetools", "inspect", *form, f"{repository}@{digest}", *at))
 
-    found = manifest(digest)
+    found = ask(digest, "--raw")
     if "manifests" in found:
         images = (each for each in found["manifests"] if each.get("platform", {}).get("os") != "unknown")
         first = next(images, None)
-        found = manifest(first["digest"]) if first else {}
-    layers = found.get("layers")
-    return int(found["config"]["size"]) + sum(int(layer["size"]) for layer in layers) if layers else None
+        digest = first["digest"] if first else digest
+        found = ask(digest, "--raw") if first else {}
+    return found, ask(digest, "--format", "{{json .Image}}") if configuration and found else {}
 
 
 def changed(plan: BuildPlan, verdicts: Verdicts, chosen: Sequence[str]) -> tuple[Verdicts, tuple[str, ...]]:

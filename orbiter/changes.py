@@ -289,6 +289,11 @@ def _nested(targets: Mapping[str, Target], target: Target, depth: int) -> str:
     return target.name
 
 
+def undone(verdicts: Verdicts) -> Mapping[str, tuple[str, ...]]:
+    """What is to be built or tagged: target → why."""
+    return {name: tuple(_why(each)) for name, each in verdicts.items() if each.state in ("to build", "to tag")}
+
+
 def summary(verdicts: Verdicts) -> str:
     """`2 to build, 1 to tag, 5 up to date`."""
     states: tuple[State, ...] = ("to build", "to tag", "up to date")

@@ -51,7 +51,7 @@ def _report(error: OrbiterError) -> None:
             console.say(str(finding), colour="red")
         console.say(console.count(error.findings))
     else:
-        console.say(f"orbiter: {error}", colour="red")
+        console.say(console.fitted(f"orbiter: {error}", talk=True), colour="red")
 
 
 class Commands(click.Group):

@@ -16,6 +16,10 @@ DOCKER_HUB = "https://index.docker.io/v1/"
 """What Docker calls Docker Hub where it keeps logins."""
 
 
+TOKEN_USER = "<token>"
+"""Of a login whose secret is a token that gets tokens, as Docker and its helpers name it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """A user and a password or access token."""
@@ -82,6 +86,13 @@ def from_config(config: Mapping[str, Any], names: Sequence[str], file: str) -> L
                 raise UsageError(f"{file}: the login of {name} cannot be read; 'docker login' again")
             return Login(user=user, secret=secret.rstrip("\0"))
     return None
+
+
+def identity(config: Mapping[str, Any], names: Sequence[str]) -> Login | None:
+    """The token that 'docker login' in a browser leaves in the file."""
+    kept = _section(config, "auths")
+    tokens = (_section(kept, name).get("identitytoken") for name in names)
+    return next((Login(user=TOKEN_USER, secret=str(token)) for token in tokens if token), None)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from orbiter.graph import Graph, Node
+from orbiter.graph import Graph, Node, look
 
 # Lengths in pixels. The font is monospaced, with an advance of about 0.6 of its size.
 _CHARACTER, _PADDING, _BOX, _ROW = 7.3, 12, 26, 38
@@ -20,10 +20,12 @@ _MARGIN, _HEADER, _BAND = 24, 60, 30
 
 _STYLE = """\
     svg { --paper: #ffffff; --ink: #1f2328; --muted: #59636e; --band: #f6f8fa; --rim: #d1d9e0; --box: #ddf0ff;
-          --box-rim: #54aeff; --line: #59636e; --copy: #8250df; }
+          --box-rim: #54aeff; --line: #59636e; --copy: #8250df;
+          --current: #dafbe1; --current-rim: #1a7f37; --stale: #fff8c5; --stale-rim: #bf8700; }
     @media (prefers-color-scheme: dark) {
       svg { --paper: #0d1117; --ink: #f0f6fc; --muted: #9198a1; --band: #151b23; --rim: #3d444d; --box: #0c2d4d;
-            --box-rim: #1f6feb; --line: #9198a1; --copy: #bc8cff; }
+            --box-rim: #1f6feb; --line: #9198a1; --copy: #bc8cff;
+            --current: #12361f; --current-rim: #3fb950; --stale: #3b2e0a; --stale-rim: #d29922; }
     }
     text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: var(--ink); }
     .title { font-size: 14px; font-weight: 600; }
@@ -32,6 +34,9 @@ _STYLE = """\
     .paper { fill: var(--paper); }
     .band { fill: var(--band); stroke: var(--rim); }
     .image rect { fill: var(--box); stroke: var(--box-rim); }
+    .current rect { fill: var(--current); stroke: var(--current-rim); }
+    .stale rect { fill: var(--stale); stroke: var(--stale-rim); }
+    .absent rect { fill: var(--paper); stroke: var(--rim); }
     .build rect { fill: var(--paper); stroke: var(--copy); stroke-dasharray: 4 3; }
     .external rect { fill: var(--paper); stroke: var(--muted); }
     path { fill: none; stroke-width: 1.4; }
@@ -68,7 +73,12 @@ def as_svg(graph: Graph) -> str:
     lines = tuple(_lines(graph, rows))
     layout = _layout(graph, rows, lines)
     nodes = {node.name: node for node in graph.nodes}
-    legend = "boxes: blue published, dashed built only, grey from elsewhere"
+    asked = any(node.state for node in graph.nodes)
+    legend = (
+        "boxes: green up to date, yellow stale, thin not in the engine, dashed built only, grey from elsewhere"
+        if asked
+        else "boxes: blue published, dashed built only, grey from elsewhere"
+    )
     meaning = "lines: solid FROM, dashed the files of a nested build"
     width = max(
         layout.left[-1] + layout.widths[-1] + _MARGIN + _PADDING,
@@ -174,7 +184,7 @@ def _layout(graph: Graph, rows: Mapping[str, int], lines: Iterable[_Line]) -> _L
     depth = 1 + max((node.level for node in graph.nodes), default=0)
     widths = [0.0] * depth
     for node in graph.nodes:
-        widths[node.level] = max(widths[node.level], len(node.name) * _CHARACTER + 2 * _PADDING)
+        widths[node.level] = max(widths[node.level], len(_label(node)) * _CHARACTER + 2 * _PADDING)
     level = {node.name: node.level for node in graph.nodes}
     lanes = [0] * depth
     for line in lines:
@@ -197,6 +207,10 @@ def _layout(graph: Graph, rows: Mapping[str, int], lines: Iterable[_Line]) -> _L
 # Drawing -----------------------------------------------------------------------------------------------------------
 
 
+def _label(node: Node) -> str:
+    return f"{node.name} · {node.mark}" if node.mark else node.name
+
+
 def _bands(layout: _Layout, width: float) -> Iterator[str]:
     for family, (top, bottom) in layout.bands.items():
         size = f'width="{width - 2 * _MARGIN:.0f}" height="{bottom - top:.0f}"'
@@ -206,21 +220,22 @@ def _bands(layout: _Layout, width: float) -> Iterator[str]:
 
 def _box(layout: _Layout, node: Node) -> Iterator[str]:
     x, y = layout.left[node.level], layout.middle[node.name]
-    width = len(node.name) * _CHARACTER + 2 * _PADDING
+    label = _label(node)
+    width = len(label) * _CHARACTER + 2 * _PADDING
     corner = _BOX / 2 if node.kind == "external" else 5
-    yield f'  <g class="{node.kind}">'
+    yield f'  <g class="{" ".join(filter(None, (node.kind, look(node))))}">'
     yield f"    <title>{escape(node.about)}</title>"
     yield f'    <rect x="{x:.1f}" y="{y - _BOX / 2:.1f}" width="{width:.1f}" height="{_BOX}" rx="{corner:g}"/>'
     # The length holds where the reader's font is wider than ours.
-    length = f'textLength="{len(node.name) * _CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs"'
-    yield f'    <text x="{x + _PADDING:.1f}" y="{y + 4:.1f}" {length}>{escape(node.name)}</text>'
+    length = f'textLength="{len(label) * _CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs"'
+    yield f'    <text x="{x + _PADDING:.1f}" y="{y + 4:.1f}" {length}>{escape(label)}</text>'
     yield "  </g>"
 
 
 def _path(layout: _Layout, nodes: Mapping[str, Node], line: _Line) -> Iterator[str]:
     """One path for the whole line: where two lay upon each other, they would look thicker."""
     source, down = nodes[line.source], _OFFSET if line.copies else 0
-    x1 = layout.left[source.level] + len(source.name) * _CHARACTER + 2 * _PADDING
+    x1 = layout.left[source.level] + len(_label(source)) * _CHARACTER + 2 * _PADDING
     y1 = layout.middle[source.name] + down
     lane = layout.left[source.level] + layout.widths[source.level] + _GUTTER + line.lane * _LANE
     ways, tips = [], []

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orbiter.blame import Failure
-from orbiter.errors import EngineError, LockError
+from orbiter.errors import EngineError, LockError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,8 @@ class BakeOptions:
     """What `docker buildx bake` is told beside the targets.
 
     `set` holds overrides as `target.key=value`, `allow` what the build may have beyond its folder (`fs.read=/etc`).
-    `metadata` is the file that Buildx writes what it made to, once all is done.
+    `metadata` is the file that Buildx writes what it made to, once all is done. `sbom` and `provenance` are
+    attestations as Buildx takes them (`mode=max`), `revision` the commit of the sources.
     """
 
     push: bool = False
@@ -37,6 +39,9 @@ class BakeOptions:
     allow: tuple[str, ...] = ()
     progress: str | None = None
     metadata: str | None = None
+    sbom: str | None = None
+    provenance: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,12 @@ class Engine(Protocol):
         """Builds targets of the bake file in `folder`. Progress goes to stderr, or line by line to `hear`.
 
         An interrupt, and SIGTERM, stop the build within two seconds and raise KeyboardInterrupt; a second one kills it.
+        """
+
+    def records(self, folder: Path, builder: str | None, since: float, *, failed: bool = False) -> tuple[Record, ...]:
+        """The builds that began since then (seconds since 1970), the last one first; none without a history.
+
+        Only those that did not end well if `failed`: to ask for one takes a process.
         """
 
     def replay(self, identity: str, builder: str | None) -> Sequence[str]:
@@ -127,6 +138,8 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
         command += ["--metadata-file", options.metadata]
     for allowed in options.allow:
         command += ["--allow", allowed]
+    for name, value in (("--sbom", options.sbom), ("--provenance", options.provenance)):
+        command += [f"{name}={value}"] if value else []
     command += ["--push"] * options.push + ["--load"] * options.load + ["--no-cache"] * options.no_cache
     for override in options.set:
         command += ["--set", override]
@@ -139,8 +152,12 @@ def bake_variables(options: BakeOptions) -> dict[str, str]:
     Without the last one, Buildx asks its history for the provenance of every target once all is built, for a file that
     Orbiter reads other things from: seconds for each (Buildx 0.29).
     """
-    platforms = {"PLATFORMS": ",".join(options.platforms)} if options.platforms else {}
-    return {**platforms, **({"BUILDX_METADATA_PROVENANCE": "disabled"} if options.metadata else {})}
+    values = {
+        "PLATFORMS": ",".join(options.platforms),
+        "REVISION": options.revision,
+        "BUILDX_METADATA_PROVENANCE": "disabled" if options.metadata else None,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
@@ -170,16 +187,44 @@ def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
 
 
 class Resolvers:
-    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`."""
+    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`.
 
-    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
-        done = _tool([_uv(), *arguments], folder, variables, "uv is missing; install it: pip install 'orbiter[lock]'")
+    As a context, it makes SIGTERM an interrupt, and ends what still runs when the block ends.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._guard = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> "Resolvers":
+        self._signals = _terminable()
+        self._signals.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._signals.__exit__(None, None, None)
+
+    def stop(self) -> None:
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
+        missing = "uv is missing; install it: pip install 'orbiter[lock]'"
+        done = self._run([_uv(), *arguments], folder, variables, missing)
         if done.returncode != 0:
             said = _said(done).removeprefix("error: ")
-            raise EngineError(f"uv: {said}") if _UNREACHABLE.search(said) else LockError(said)
+            # 1 is a no, 2 a failure: https://docs.astral.sh/uv/reference/cli/ and tried.
+            failed = done.returncode != 1 or _UNREACHABLE.search(said)
+            raise EngineError(f"uv: {said}") if failed else LockError(said)
+        return done.stderr.decode(errors="replace")
 
     def npm(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
-        done = _tool(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
+        done = self._run(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
         if done.returncode != 0:
             lines = [line.removeprefix("npm error").strip() for line in _said(done).splitlines()]
             said = "\n".join(line for line in lines if line and not line.startswith("A complete log"))
@@ -198,30 +243,142 @@ class Resolvers:
                 f"--metadata-file={found}",
                 "-",
             ]
-            done = _tool(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
+            done = self._run(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
             if done.returncode != 0:
                 Buildx().explain_failure()
                 raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
             return digest_of(found.read_bytes())
+
+    def _run(
+        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
+    ) -> "subprocess.CompletedProcess[bytes]":
+        pipe = subprocess.PIPE
+        with self._guard:
+            if self._stopped:
+                raise EngineError("interrupted")
+            try:
+                # A group of its own, so that what it starts (Buildx is a plugin) ends with it.
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env={**os.environ, **variables},
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=pipe,
+                    process_group=0,
+                )
+            except OSError as error:
+                raise EngineError(missing) from error
+            self._running.add(process)
+        try:
+            out, err = process.communicate(stdin)
+        finally:
+            with self._guard:
+                self._running.discard(process)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+class Git:
+    """The repository that a folder lies in; paths are relative to the folder, with `/` between.
+
+    All methods raise EngineError where there is no git.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def problem(self) -> str | None:
+        """Why there is no repository, in git's words; None if there is one."""
+        done = self._run("rev-parse", "--git-dir")
+        return _said(done).removeprefix("fatal: ").splitlines()[0] if done.returncode else None
+
+    def place(self) -> str | None:
+        """Where the folder is in its repository (`images`, empty for the top); None if it is in none."""
+        done = self._run("rev-parse", "--show-prefix")
+        return done.stdout.decode(errors="surrogateescape").strip("\n/") if done.returncode == 0 else None
+
+    def find(self, revision: str) -> str | None:
+        """The id of the commit that a revision names; None if it names none."""
+        # The option ends the options: a revision may begin with a dash.
+        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return done.stdout.decode().strip() if done.returncode == 0 else None
+
+    def commit(self, revision: str) -> str:
+        """The id of the commit that a revision names. Raises UsageError if there is none, or no repository."""
+        found = self.find(revision)
+        if found:
+            return found
+        inside = self._run("rev-parse", "--is-shallow-repository")
+        if inside.returncode != 0:
+            raise UsageError(f"{self._folder}: {_said(inside).removeprefix('fatal: ')}")
+        shallow = inside.stdout.strip() == b"true"
+        hint = "this clone has only part of the history: git fetch --unshallow, or in a workflow fetch-depth: 0"
+        raise UsageError(f"'{revision}' is no revision of this repository{f'; {hint}' if shallow else ''}")
+
+    def state(self) -> str | None:
+        """The commit that is checked out, with `-dirty` if tracked files differ from it; None without one."""
+        head = self.find("HEAD")
+        changed = self._run("status", "--porcelain", "--untracked-files=no").stdout if head else b""
+        return f"{head}-dirty" if changed else head
+
+    def show(self, commit: str, name: str) -> str | None:
+        """The text that a file of the folder had in a commit; None if it was not there."""
+        done = self._run("show", f"{commit}:./{name}")
+        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+    def commits(self, name: str, limit: int) -> tuple[str, ...]:
+        """The commits that changed a file of the folder, the newest first, `limit` at most."""
+        done = self._run("log", f"--max-count={limit}", "--format=%H", "--", name)
+        return tuple(done.stdout.decode().split()) if done.returncode == 0 else ()
+
+    def files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The files that a commit has at the paths and below them, without links and submodules."""
+        listed = self._ask("ls-tree", "-r", "-z", commit, "--", *paths)
+        found: dict[str, str] = {}
+        for entry in listed.split(b"\0")[:-1]:
+            about, _, path = entry.partition(b"\t")
+            mode, _, identity = about.decode().split()
+            if mode in ("100644", "100755"):
+                found[path.decode(errors="surrogateescape")] = identity
+        contents = self._ask("cat-file", "--batch", stdin="".join(f"{each}\n" for each in found.values()))
+        return dict(zip(found, _blobs(contents), strict=True))
+
+    def changed(self, commit: str) -> tuple[str, ...]:
+        """What differs between a commit and the folder as it is now, new files too, unless Git ignores them."""
+        tracked = self._ask("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", commit)
+        new = self._ask("ls-files", "--others", "--exclude-standard", "-z")
+        return tuple(
+            dict.fromkeys(path for path in (tracked + new).decode(errors="surrogateescape").split("\0") if path)
+        )
+
+    def _ask(self, *arguments: str, stdin: str = "") -> bytes:
+        done = self._run(*arguments, stdin=stdin)
+        if done.returncode != 0:
+            raise EngineError(f"git {arguments[0]}: {_said(done).removeprefix('fatal: ')}")
+        return done.stdout
+
+    def _run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[bytes]":
+        # A pathspec is a path, whatever characters are in it; and a question is no reason to write the index.
+        command = ["git", "--literal-pathspecs", "--no-optional-locks", *arguments]
+        try:
+            return subprocess.run(command, cwd=self._folder, input=stdin.encode(), capture_output=True, check=False)
+        except OSError as error:
+            raise EngineError(_NO_GIT) from error
+
+
+def _blobs(batch: bytes) -> Iterator[bytes]:
+    """The contents in what `git cat-file --batch` prints: `ID blob SIZE`, a line break, the content, a line break."""
+    while batch:
+        head, _, batch = batch.partition(b"\n")
+        size = int(head.rpartition(b" ")[2])
+        yield batch[:size]
+        batch = batch[size + 1 :]
 
 
 def digest_of(metadata: bytes) -> str:
     """The digest of the only image that a build used, from what Buildx writes for `--metadata-file`."""
     provenance = json.loads(metadata)["buildx.build.provenance"]
     return f"sha256:{provenance['materials'][0]['digest']['sha256']}"
-
-
-def earlier(file: Path, limit: int = 10) -> Iterator[str]:
-    """The committed states of a file, the newest first; nothing where there is no git, or it does not know the file."""
-    folder, environment = file.parent, {"GIT_OPTIONAL_LOCKS": "0"}
-    with suppress(EngineError):
-        log = _tool(
-            ["git", "log", f"--max-count={limit}", "--format=%H", "--", file.name], folder, environment, "no git"
-        )
-        for commit in log.stdout.decode().split() if log.returncode == 0 else ():
-            shown = _tool(["git", "show", f"{commit}:./{file.name}"], folder, environment, "no git")
-            if shown.returncode == 0:
-                yield shown.stdout.decode(errors="replace")
 
 
 def _uv() -> str:
@@ -231,17 +388,6 @@ def _uv() -> str:
         return find_uv_bin()
     except (ImportError, FileNotFoundError):
         return "uv"
-
-
-def _tool(
-    command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
-) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            command, cwd=folder, env={**os.environ, **variables}, input=stdin, capture_output=True, check=False
-        )
-    except OSError as error:
-        raise EngineError(missing) from error
 
 
 def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
@@ -283,7 +429,7 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            records = tuple(self._records(folder, options.builder, began, failed=hear is not None))
+            records = self.records(folder, options.builder, began, failed=hear is not None)
             if not records:
                 self.explain_failure(options.builder)
             failures = (self._failure(record, options.builder) for record in records)
@@ -293,19 +439,24 @@ class Buildx:
                 records,
             )
 
-    def _records(self, folder: Path, builder: str | None, since: float, *, failed: bool) -> Iterator[Record]:
-        """The builds that began since then (seconds since 1970), the last one first; none without a history.
+    def records(self, folder: Path, builder: str | None, since: float, *, failed: bool = False) -> tuple[Record, ...]:
+        # A build that has just failed is written down a moment later.
+        for _ in range(5):
+            found = tuple(self._records(folder, builder, since, failed))
+            if found:
+                return found
+            time.sleep(0.3)
+        # The clocks of the engine and of this machine may differ a little.
+        return tuple(self._records(folder, builder, since - 5, failed))
 
-        Only those that did not end well if `failed`: to ask for one takes a process.
-        """
+    def _records(self, folder: Path, builder: str | None, since: float, failed: bool) -> Iterator[Record]:
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
             if failed and record.get("status") == "Completed":
                 continue
-            # The clocks of the engine and of this machine may differ a little.
-            if datetime.fromisoformat(record["created_at"]).timestamp() > since - 5:
+            if datetime.fromisoformat(record["created_at"]).timestamp() > since:
                 identity = record["ref"].rpartition("/")[2]
                 # In the folder of the project: the contexts of other projects lie outside of it.
                 told = self._capture([*history, "inspect", identity, "--format", "json", *at], folder=folder)
@@ -550,7 +701,20 @@ def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
         process.wait()
 
 
+def committed(file: Path) -> bytes | None:
+    """The bytes of a file in the last commit of its Git repository; None if there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "show", f"HEAD:./{file.name}"], cwd=file.parent, capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 _NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
+
+_NO_GIT = "git is not installed, or not on PATH; get it: https://git-scm.com"
 
 _SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
 """What Docker says when no engine answers; the wording changed with Docker 28.3."""

@@ -1,11 +1,15 @@
 """BuildPlan → Graph: what each image is made from, and its text, Mermaid, DOT and JSON forms. The SVG: drawing.py."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from orbiter.model import BuildPlan
+from orbiter.tables import size
+
+if TYPE_CHECKING:
+    from orbiter.images import Row, State
 
 Kind = Literal["image", "build", "external"]
 
@@ -14,7 +18,8 @@ Kind = Literal["image", "build", "external"]
 class Node:
     """A target, or a parent from elsewhere. `level` counts from 0: what is of one level can be built at the same time.
 
-    `name` is the target or the reference, `family` None for what is from elsewhere.
+    `name` is the target or the reference, `family` None for what is from elsewhere. `state` and `size` (bytes) are
+    those of the image in the engine, None where nobody asked, or where there is no image.
     """
 
     name: str
@@ -22,6 +27,13 @@ class Node:
     family: str | None
     level: int
     about: str
+    state: "State | None" = None
+    size: int | None = None
+
+    @property
+    def mark(self) -> str:
+        """`up to date, 214 MB`; empty where nobody asked."""
+        return ", ".join(part for part in (self.state, size(self.size) if self.size is not None else "") if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,19 @@ def graph(plan: BuildPlan) -> Graph:
         for target in plan.targets
     )
     return Graph(title=f"{plan.project.repo} {plan.project.version}", nodes=tuple(nodes), edges=edges)
+
+
+def marked(graph: Graph, rows: "Iterable[Row]") -> Graph:
+    """The graph with what the engine has of each image: the first row of a target is that of its own tag."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.target, row)
+
+    def mark(node: Node) -> Node:
+        row = first.get(node.name)
+        return replace(node, state=row.state, size=row.image.size if row.image else None) if row else node
+
+    return replace(graph, nodes=tuple(map(mark, graph.nodes)))
 
 
 def _edges(plan: BuildPlan) -> Iterator[Edge]:
@@ -142,9 +167,8 @@ def as_text(graph: Graph) -> str:
 
 
 def _note(node: Node, source: Edge | None) -> str:
-    if source:
-        return _COPIES[source.kind]
-    return "built only" if node.kind == "build" else ""
+    note = _COPIES[source.kind] if source else "built only" if node.kind == "build" else ""
+    return "; ".join(part for part in (node.mark, note) if part)
 
 
 def _tree(children: Mapping[str, Sequence[str]], root: str) -> Iterator[tuple[str, str]]:
@@ -160,6 +184,11 @@ def _tree(children: Mapping[str, Sequence[str]], root: str) -> Iterator[tuple[st
 
 # Mermaid -----------------------------------------------------------------------------------------------------------
 
+_LOOKS = {
+    "current": "fill:#dafbe1,stroke:#1a7f37,color:#1f2328",
+    "stale": "fill:#fff8c5,stroke:#bf8700,color:#1f2328",
+    "absent": "fill:#ffffff,stroke:#8c959f,color:#59636e",
+}
 _SHAPES = {"image": '["{}"]', "build": '[["{}"]]', "external": '(["{}"])'}
 
 
@@ -175,6 +204,10 @@ def as_mermaid(graph: Graph) -> str:
     for edge in graph.edges:
         arrow = "-->" if edge.kind == "parent" else "-.->"
         lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
+    for name, style in _LOOKS.items():
+        own = ",".join(names[node.name] for node in graph.nodes if look(node) == name)
+        if own:
+            lines += [f"  classDef {name} {style}", f"  class {own} {name}"]
     builds = ",".join(names[node.name] for node in graph.nodes if node.kind == "build")
     if builds:
         lines += ["  classDef build stroke-dasharray: 4 3", f"  class {builds} build"]
@@ -182,7 +215,17 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def _mermaid_node(names: Mapping[str, str], node: Node) -> str:
-    return names[node.name] + _SHAPES[node.kind].format(node.name.replace('"', "#quot;"))
+    mark = f"<br>{node.mark}" if node.mark else ""
+    return names[node.name] + _SHAPES[node.kind].format(node.name.replace('"', "#quot;") + mark)
+
+
+def look(node: Node) -> Literal["current", "stale", "absent"] | None:
+    """How a picture shows the state of a node; None where nobody asked, or where it cannot be told."""
+    if node.state == "up to date":
+        return "current"
+    if node.state == "stale":
+        return "stale"
+    return "absent" if node.state == "not built" else None
 
 
 def _identifiers(names: Sequence[str]) -> Mapping[str, str]:
@@ -199,6 +242,7 @@ def _identifiers(names: Sequence[str]) -> Mapping[str, str]:
 
 # DOT ---------------------------------------------------------------------------------------------------------------
 
+_FILLS = {"current": "#dafbe1", "stale": "#fff8c5", "absent": "#ffffff"}
 _STYLES = {"image": "filled", "build": "dashed", "external": "rounded"}
 
 
@@ -222,7 +266,10 @@ def as_dot(graph: Graph) -> str:
 
 
 def _dot_node(node: Node) -> str:
-    return f"{_dot(node.name)} [style={_STYLES[node.kind]} tooltip={_dot(node.about)}]"
+    shown = look(node)
+    mark = f' label="{_dot(node.name)[1:-1]}\\n{node.mark}"' if node.mark else ""
+    colour = f" fillcolor={_dot(_FILLS[shown])}" if shown else ""
+    return f"{_dot(node.name)} [style={_STYLES[node.kind]} tooltip={_dot(node.about)}{mark}{colour}]"
 
 
 def _dot(text: str) -> str:
@@ -238,7 +285,15 @@ def as_data(graph: Graph) -> dict[str, Any]:
     return {
         "title": graph.title,
         "nodes": [
-            {"name": node.name, "kind": node.kind, "family": node.family, "level": node.level, "about": node.about}
+            {
+                "name": node.name,
+                "kind": node.kind,
+                "family": node.family,
+                "level": node.level,
+                "about": node.about,
+                "state": node.state,
+                "size": node.size,
+            }
             for node in graph.nodes
         ],
         "edges": [{"source": edge.source, "target": edge.target, "kind": edge.kind} for edge in graph.edges],

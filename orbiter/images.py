@@ -91,7 +91,7 @@ def parse_inspect(text: str, sizes: Mapping[str, int]) -> tuple[LocalImage, ...]
             labels=(each.get("Config") or {}).get("Labels") or {},
             size=sizes.get(each["Id"]) or each["Size"],
             created=seconds(each.get("Created") or ""),
-            platform="/".join(each[key] for key in ("Os", "Architecture", "Variant") if each.get(key)),
+            platform=platform({key.lower(): each[key] for key in ("Os", "Architecture", "Variant") if each.get(key)}),
         )
         for each in json.loads(text)
     )
@@ -119,6 +119,21 @@ def parse_published(text: str) -> Published:
     configuration = image if "config" in image else next(iter(image.values()), {})
     labels = (configuration.get("config") or {}).get("Labels")
     return Published(digest=data["manifest"]["digest"], labels=labels or {})
+
+
+def own_labels(configuration: Mapping[str, Any]) -> Mapping[str, str]:
+    """The labels of an image that Orbiter's Dockerfile made, from its configuration; none of one that somebody built
+    on it (see removal.py)."""
+    labels: Mapping[str, str] = (configuration.get("config") or {}).get("Labels") or {}
+    steps = [step.get("created_by", "") for step in configuration.get("history") or ()]
+    return labels if steps and steps[-1] == f"LABEL {TARGET}={labels.get(TARGET)}" else {}
+
+
+def platform(data: Mapping[str, str]) -> str:
+    """`linux/amd64`, `linux/arm/v7`. What arm64 has as variant is its only one."""
+    named = [data.get("os", ""), data.get("architecture", "")]
+    variant = data.get("variant", "")
+    return "/".join([*named, variant] if variant and (named[1], variant) != ("arm64", "v8") else named)
 
 
 def seconds(moment: str) -> float:

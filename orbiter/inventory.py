@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from orbiter import images
+from orbiter import images, installed
 from orbiter.engine import Engine
 from orbiter.errors import EngineError
 from orbiter.images import LocalImage, Published
@@ -92,6 +92,14 @@ def published(engine: Engine, references: Iterable[str]) -> Mapping[str, Publish
     wanted = list(references)
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         return dict(zip(wanted, pool.map(ask, wanted), strict=True))
+
+
+def contents(engine: Engine, reference: str) -> tuple[str, str]:
+    """What Docker and the image itself say of its contents, for `installed.parse`. An image that is not in the engine
+    is an EngineError."""
+    inspected = engine.ask("image", "inspect", reference)
+    run = ("run", "--rm", "--pull=never", "--network=none", "--entrypoint=sh", reference)
+    return inspected, engine.ask(*run, "-c", installed.PROBE)
 
 
 def remove(engine: Engine, doomed: Iterable[Doomed]) -> tuple[str, ...]:

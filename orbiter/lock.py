@@ -10,7 +10,7 @@ that a resolver was asked; as long as that is the same, the entry is good.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +67,32 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The packages of the distribution that an image had when it was last recorded: name → version.
+
+    `kind` is `apt` or `apk`, `distribution` the ID and VERSION_ID of its os-release (`debian 13`), `platform` that of
+    the image that was asked. They are compared, and pin nothing.
+    """
+
+    kind: str
+    distribution: str
+    platform: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """A whole lock: digests of images from elsewhere (reference → `sha256:…`), and an entry a target."""
+    """A whole lock: digests of images from elsewhere (reference → `sha256:…`), an entry a target, and what of the
+    distribution the published images had, as far as it was recorded.
+
+    `platforms` are those of images that name none themselves; empty: linux/amd64, and linux/arm64 as far as there are
+    files for it.
+    """
 
     images: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    system: Mapping[str, System] = field(default_factory=dict)
 
     @property
     def epoch(self) -> str | None:
@@ -85,9 +106,19 @@ class Lock:
 def dump(lock: Lock) -> str:
     """The lock as text: sorted, a package a line, so that two branches merge and a diff can be read."""
     head = [f'"orbiter-lock": {VERSION}', f'"images": {_block(lock.images, 1)}']
+    if lock.platforms:
+        head.insert(1, f'"platforms": {_text(list(lock.platforms))}')
     targets = [f"    {_text(name)}: {_entry(entry)}" for name, entry in sorted(lock.targets.items())]
     body = '"targets": {' + ("\n" + ",\n".join(targets) + "\n  " if targets else "") + "}"
-    return "{\n  " + ",\n  ".join([*head, body]) + "\n}\n"
+    system = [f"    {_text(name)}: {_system(each)}" for name, each in sorted(lock.system.items())]
+    tail = ['"system": {\n' + ",\n".join(system) + "\n  }"] if system else []
+    return "{\n  " + ",\n  ".join([*head, body, *tail]) + "\n}\n"
+
+
+def _system(system: System) -> str:
+    about = {"kind": system.kind, "distribution": system.distribution, "platform": system.platform}
+    parts = [f"      {_text(name)}: {_text(value)}" for name, value in about.items()]
+    return "{\n" + ",\n".join([*parts, f'      "packages": {_block(system.packages, 3)}']) + "\n    }"
 
 
 def _entry(entry: Entry) -> str:
@@ -157,7 +188,9 @@ def parse(text: str, name: str = FILE) -> Lock:
         raise LockError(f"{name}: no lock of Orbiter's; {_ANEW}")
     try:
         targets = {target: _read_entry(entry) for target, entry in data["targets"].items()}
-        return Lock(images=dict(data["images"]), targets=targets)
+        system = {target: System(**each) for target, each in data.get("system", {}).items()}
+        platforms = tuple(data.get("platforms", ()))
+        return Lock(images=dict(data["images"]), targets=targets, platforms=platforms, system=system)
     except (KeyError, TypeError, AttributeError) as error:
         raise LockError(f"{name}: not as Orbiter wrote it ({error!r}); {_ANEW}") from error
 
@@ -189,19 +222,40 @@ def installs(image: Image) -> bool:
     return bool(image.pip or image.conda or image.npm)
 
 
-def foundation(project: Project, image: Image) -> tuple[Image, ...]:
-    """The images whose packages the image's own have to agree with, the nearest first.
+Foundations = Mapping[str, tuple[Image, ...]]
+"""Target → the images whose packages its own have to agree with, the nearest first."""
 
-    They are its parents, and for a nested build also what the published image around it stands on.
+
+def foundations(project: Project) -> Foundations:
+    """What every image with an entry stands on.
+
+    These are its parents, and for a nested build also what the published image around it stands on.
     """
-    outer = next((each for each in project.images.values() if each.nested == image.target), None)
+    around = {image.nested: image for image in project.images.values() if image.nested}
+    return {
+        image.target: tuple(_foundation(project, image, around.get(image.target)))
+        for image in project.images.values()
+        if installs(image)
+    }
+
+
+def _foundation(project: Project, image: Image, outer: Image | None) -> Iterator[Image]:
     found: dict[str, Image] = {}
     for each in (*project.lineage(image), *(project.lineage(outer) if outer else ())):
         nested = project.images[each.nested] if each.nested else None
         for one in (each, *((nested, *project.lineage(nested)) if nested else ())):
             if installs(one) and one.target != image.target:
                 found.setdefault(one.target, one)
-    return tuple(found.values())
+    yield from found.values()
+
+
+def contents(project: Project, image: Image) -> tuple[Image, ...]:
+    """The images whose entries say what is in a published image, the nearest first: its own, that of its nested build,
+    and all that they stand on."""
+    nested = project.images[image.nested] if image.nested else None
+    own = (image, *((nested, *project.lineage(nested)) if nested else ()))
+    found = {each.target: each for each in own if installs(each)}
+    return tuple((found | {each.target: each for each in _foundation(project, image, None)}).values())
 
 
 def origin(project: Project, image: Image) -> str:
@@ -209,25 +263,36 @@ def origin(project: Project, image: Image) -> str:
     return (image, *project.lineage(image))[-1].parent.reference
 
 
-def inputs(project: Project, image: Image, targets: Mapping[str, Entry]) -> str:
-    """A hash of all that a resolver is asked for the image: `sha256:…`. `targets` are the entries it stands on."""
+def inputs(project: Project, image: Image, under: Sequence[Entry], platforms: tuple[str, ...] = ()) -> str:
+    """A hash of all that a resolver is asked for the image: `sha256:…`.
+
+    `under` are the entries of what it stands on, the nearest first, `platforms` those of the lock.
+    """
     asked = {
         "pip": image.pip,
         "npm": image.npm,
         "conda": [image.conda.channels, image.conda.dependencies, image.conda.pip] if image.conda else None,
         "python": project.python,
-        "platforms": image.platforms,
+        "platforms": image.platforms or platforms,
         "origin": origin(project, image),
-        "foundation": [
-            _digest(_entry(targets[each.target])) for each in foundation(project, image) if each.target in targets
-        ],
+        "foundation": [content(entry) for entry in under],
     }
     return _digest(json.dumps(asked, sort_keys=True))
 
 
 def content(entry: Entry) -> str:
-    """A hash of what the entry installs."""
-    return _digest(_entry(entry))
+    """A hash of what the entry installs, whoever asked for it and however it is written down."""
+    pip = [[each.name, each.version, each.url, each.platforms, sorted(each.files.values())] for each in entry.pip]
+    conda = {subdir: sorted(each.sha256 for each in packages) for subdir, packages in entry.conda.items()}
+    npm = {path: [each.get("version"), each.get("integrity")] for path, each in entry.npm.items() if path}
+    return _digest(json.dumps([entry.python, pip, conda, npm], sort_keys=True))
+
+
+def chain(project: Project, image: Image, targets: Mapping[str, Entry]) -> str | None:
+    """A hash of all that a published image installs by the lock, None where `targets` lack an entry for it."""
+    entries = [targets.get(each.target) for each in contents(project, image)]
+    known = [content(entry) for entry in entries if entry]
+    return _digest("".join(known)) if known and len(known) == len(entries) else None
 
 
 def _digest(text: str) -> str:
@@ -237,20 +302,22 @@ def _digest(text: str) -> str:
 def stale(project: Project, lock: Lock) -> tuple[str, ...]:
     """Targets whose entry is missing or was made for another configuration, parents first."""
     found: dict[str, None] = {}
-    for image in in_order(project):
-        entry = lock.targets.get(image.target)
-        good = entry is not None and entry.inputs == inputs(project, image, lock.targets)
-        if not good or any(each.target in found for each in foundation(project, image)):
+    below = foundations(project)
+    for image in in_order(project, below):
+        entry, names = lock.targets.get(image.target), [each.target for each in below[image.target]]
+        under = [lock.targets[name] for name in names if name in lock.targets]
+        good = entry is not None and entry.inputs == inputs(project, image, under, lock.platforms)
+        if not good or not found.keys().isdisjoint(names):
             found[image.target] = None
     return tuple(found)
 
 
-def in_order(project: Project) -> Iterator[Image]:
+def in_order(project: Project, below: Foundations) -> Iterator[Image]:
     """The images that have an entry, each after those that it stands on."""
     done: set[str] = set()
-    waiting = [image for image in project.images.values() if installs(image)]
+    waiting = [image for image in project.images.values() if image.target in below]
     while waiting:
-        ready = [image for image in waiting if all(each.target in done for each in foundation(project, image))]
+        ready = [image for image in waiting if all(each.target in done for each in below[image.target])]
         ready = ready or waiting[:1]
         yield from ready
         done |= {image.target for image in ready}

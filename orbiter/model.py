@@ -5,6 +5,7 @@ BuildPlan ── Target, Group, Variable             made by plan
 Target ── Stage ── Start                         made by the builders, read by their templates
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -41,6 +42,10 @@ class Account:
         return f"/home/{self.name}"
 
 
+_SNAPSHOT = re.compile(r"/debian/(\d{8}T\d{6}Z)/?$")
+"""How https://snapshot.debian.org names the state of an archive at a moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
     """Replacements for public places; None or nothing where the public one is used.
@@ -73,9 +78,33 @@ class Mirrors:
         return tuple((name, address) for name, address in named if address is not None)
 
     @property
+    def snapshot(self) -> str | None:
+        """The day of a dated archive of Debian's, as its address names it: `20261101T000000Z`."""
+        found = _SNAPSHOT.search(self.apt or "")
+        return found[1] if found else None
+
+    @property
     def has_indexes(self) -> bool:
         """Whether installers are to look elsewhere, or to trust somebody else."""
         return bool(self.indexes) or self.ca is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Where builds keep what their steps made.
+
+    `registry` is a repository, `main` the branch whose cache all branches read, `local` a folder relative to the
+    project directory. `level` belongs to `compression`; None is the builder's own choice.
+    """
+
+    registry: str | None = None
+    main: str = "main"
+    read_only: bool = False
+    mode: Literal["max", "min"] = "max"
+    compression: Literal["gzip", "zstd"] | None = None
+    level: int | None = None
+    local: str | None = None
+    gha: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +204,7 @@ class Project:
     python: str | None
     python_range: str | None
     mirrors: Mirrors
+    cache: Cache = Cache()
     families: tuple[Family, ...]
     images: Mapping[str, Image]
 
@@ -197,7 +227,7 @@ class Pins:
 
     `requirements` are entries of a requirements file; `hashed` says that each has hashes (an address of a version
     control system has a commit instead). `explicit` are addresses of conda packages by architecture (`amd64`);
-    `package` and `package_lock` the contents of npm's two files.
+    `package` and `package_lock` the contents of npm's two files. `python` is the version that `requirements` are for.
     """
 
     requirements: tuple[str, ...]
@@ -205,6 +235,7 @@ class Pins:
     explicit: Mapping[str, tuple[str, ...]]
     package: Mapping[str, Any]
     package_lock: Mapping[str, Any]
+    python: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +255,7 @@ class Stage:
     parent has made it, `path` what the image puts before PATH. `source` is the nested build that a deployed image
     copies it from: all of it, or only what the parent's own lacks if `stacked`. `tool` is the image that lends
     the installer's binary. `start` is None where the parent's holds. `mirrored` and `ca` say which secrets a RUN
-    mounts. `pins` is None where no lock says what to install.
+    mounts, `snapshot` the day whose Debian packages are installed. `pins` is None where no lock says what to install.
     """
 
     parent: str
@@ -248,6 +279,7 @@ class Stage:
     tool: str | None
     mirrored: bool
     ca: bool
+    snapshot: str | None
     pins: Pins | None
     options: Mapping[str, Any]
 
@@ -268,7 +300,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A target of the bake file. `needs` are the targets it is built from, `secrets` ids and files of build secrets."""
+    """A target of the bake file. `needs` are the targets it is built from, `secrets` ids and files of build secrets.
+
+    `labels` are those of its own: where it comes from, then what the configuration says.
+    """
 
     name: str
     image: Image
@@ -277,6 +312,7 @@ class Target:
     contexts: tuple[Context, ...]
     needs: tuple[str, ...]
     secrets: Pairs
+    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

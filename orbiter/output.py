@@ -14,7 +14,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -155,6 +155,30 @@ def replace(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
         raise
+
+
+@contextmanager
+def alone(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Lets one process at a time into the block, by a lock on a file that is there; the others wait, and say so."""
+    with _explained(str(file)):
+        opened = os.open(file, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises UsageError if `replace` could not write the file: before the work of a minute, rather than after it."""
+    folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise UsageError(f"{path}: cannot be written: the folder {folder} is read-only")
 
 
 def one_file(path: str, old: bytes | None, new: bytes) -> Changes:

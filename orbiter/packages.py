@@ -61,6 +61,12 @@ _CONDA = re.compile(
 _CONDA_SPACED = re.compile(rf"(?P<name>{_CONDA_NAME}) +(?P<versions>[<>!=~0-9*][^ ]*)(?: +(?P<build>{_CONDA_BUILD}))?")
 
 
+def name_in(spec: str) -> str:
+    """The name in a spec of any ecosystem: `pandas>=2`, `conda-forge::gdal=3.9`, `@scope/name@^1`, `git=1:2.47`."""
+    found = re.match(r"(?:[\w./-]+::)?((?:@[\w.~-]+/)?[\w.+-]*[\w+])", spec)
+    return found[1] if found else spec
+
+
 def _words(pattern: re.Pattern[str], explain: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     def splitter(entry: str) -> tuple[str, ...]:
         words = tuple(entry.split())

@@ -96,8 +96,8 @@ def _reason(name: str, old: str | None, new: str | None) -> Reason | None:
         return Reason(part=name, text=f"{plain}: {' '.join(words)}", new=added, gone=gone)
     if plain == "from":
         return Reason(part=name, text=_moved(_shown(old or ""), _shown(new or "")))
-    if plain == "builder":
-        return Reason(part=name, text=f"builder: {old} → {new}")
+    if plain in ("builder", "python", "snapshot") and old and new:
+        return Reason(part=name, text=f"{plain}: {_shown(old)} → {_shown(new)}")
     if plain.startswith(TARGET):
         changed = "changed" if old and new else "is new" if new else "is gone"
         return Reason(part=name, text=f"parent {plain.removeprefix(TARGET)} {changed}")
@@ -137,6 +137,8 @@ def _own(plan: BuildPlan, target: Target) -> Iterator[tuple[str, str]]:
         yield "tool", digest[:8]
     if stage.python and stage.tool and not stage.conda:
         yield "python", _escape(stage.python)
+    if stage.snapshot:
+        yield "snapshot", stage.snapshot
     facts: tuple[tuple[str, Any], ...] = (
         ("postbuild", stage.postbuild),
         ("env", stage.env),

@@ -32,12 +32,13 @@ def pins(entry: Entry) -> Pins:
         },
         package=_package(entry.npm[""]["dependencies"]) if entry.npm else {},
         package_lock=package_lock(entry.npm) if entry.npm else {},
+        python=entry.python,
     )
 
 
 def machine(platform: str) -> str:
     """`linux/amd64` → `x86_64`."""
-    return _MACHINES[architecture(platform)]
+    return _MACHINES.get(architecture(platform), architecture(platform))
 
 
 def architecture(platform: str) -> str:

@@ -1,9 +1,10 @@
 """From a configuration to files on disk, one call a step: load → check → resolve → plan → render → write."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,19 @@ from orbiter import builders, output, resources, schema, source
 from orbiter import lock as locks
 from orbiter.blame import named
 from orbiter.diagnostics import Finding
-from orbiter.errors import ConfigError, UsageError
+from orbiter.errors import ConfigError, EngineError, NothingMatched, OrbiterError, UsageError
 from orbiter.lock import Lock
 from orbiter.model import BuildPlan, FileSet, Project
 from orbiter.output import Changes
-from orbiter.plan import mirrored, plan
+from orbiter.plan import mirrored, plan, select
 from orbiter.resolve import resolve
 from orbiter.source import Document
 
 if TYPE_CHECKING:
+    from orbiter.affected import Affected, State
+    from orbiter.ci import Service, Wishes, Workflow
     from orbiter.convert import Remark
+    from orbiter.engine import Git
     from orbiter.locking.update import Problem, Tools, Updated, Wish
     from orbiter.parts import Parts
     from orbiter.starter import Settings
@@ -57,8 +61,11 @@ def find(file: str | None, folder: Path) -> Path:
     raise UsageError(f"no configuration here: none of {', '.join(NAMES)}; name one with -f FILE")
 
 
-def make_plan(config: Path, out: Path | None = None) -> Planned:
-    """Reads, checks, resolves and plans. `out` is the directory of the bake file, else that of the configuration."""
+def make_plan(config: Path, out: Path | None = None, *, alone: bool = False) -> Planned:
+    """Reads, checks, resolves and plans. `out` is the directory of the bake file, else that of the configuration.
+
+    `alone`: the files that the configuration names need not be there.
+    """
     folder = config.parent
     document = _load(config)
     rules = project_schema(folder)
@@ -67,18 +74,22 @@ def make_plan(config: Path, out: Path | None = None) -> Planned:
     if findings:
         raise ConfigError(findings)
     project, warnings = resolve(document, known)
-    missing = tuple(_missing_files(project, document, folder))
+    missing = () if alone else tuple(_missing_files(project, document, folder))
     if missing:
         raise ConfigError(missing)
     lock = read_lock(folder)
     planned = plan(project, known, os.path.relpath(folder, out or folder), lock)
-    warnings += tuple(_outgrown(project, document, lock)) if lock else ()
+    warnings += tuple(_outgrown(planned, document, lock)) if lock else ()
     return Planned(config=config, document=document, plan=planned, lock=lock, warnings=warnings)
 
 
 def read_lock(folder: Path) -> Lock | None:
     """The lock of the project in `folder`, if it has one. Raises LockError."""
-    place = folder / locks.FILE
+    return read_lock_file(folder / locks.FILE)
+
+
+def read_lock_file(place: Path) -> Lock | None:
+    """The lock in a file, None if there is no such file. Raises LockError, and UsageError if it cannot be read."""
     try:
         return locks.parse(place.read_text(encoding="utf-8"), str(place))
     except FileNotFoundError:
@@ -105,6 +116,75 @@ def render(planned: Planned) -> FileSet:
     return render_plan(planned.plan, templates, resources.compiled_templates())
 
 
+def workflow(service: "Service", planned: Planned, wishes: "Wishes", git: "Git") -> tuple["Workflow", str, Path]:
+    """The CI workflow of a project, its text, and the top of the repository: the project's folder if it is in none."""
+    from orbiter import __version__
+    from orbiter.ci import workflow as plan_workflow
+    from orbiter.render import workflow as render_workflow
+
+    folder = planned.config.parent
+    place = ""
+    with suppress(EngineError):
+        place = git.place() or ""
+    made = plan_workflow(
+        service,
+        planned.plan,
+        wishes,
+        version=__version__,
+        locked=planned.lock is not None,
+        folder=place,
+        file=planned.config.name if planned.config.name not in NAMES else None,
+    )
+    templates = resources.templates() | resources.project_templates(folder)
+    text = render_workflow(service, made, templates, resources.compiled_templates())
+    return made, text, folder.joinpath(*[".."] * len(Path(place).parts))
+
+
+def affected(planned: Planned, revision: str, git: "Git", say: Callable[[str], None]) -> "Affected":
+    """What is to be built anew since a revision of Git. Where that one cannot be compiled, it is everything: `say` why.
+
+    Raises UsageError if there is no such revision, EngineError without Git.
+    """
+    from orbiter.affected import State, compare, everything
+
+    if not revision.strip("0") and len(revision) >= 40:
+        # What GitHub and GitLab call the revision before a branch was there.
+        say(f"no revision before this one ({revision}), so everything is affected")
+        return everything(planned.plan, revision, "first revision")
+    commit = git.commit(revision)
+    names = dict.fromkeys((planned.config.name, *NAMES))
+    there = git.files(commit, (*names, locks.FILE, "templates", *output.FOLDERS))
+    name = next((name for name in names if name in there), None)
+    if name is None:
+        say(f"{planned.config}: not there at {revision}, so everything is affected")
+        return everything(planned.plan, revision, f"no configuration at {revision}")
+    with tempfile.TemporaryDirectory(prefix="orbiter-revision-") as place:
+        try:
+            then = _at(there, name, Path(place))
+        except OrbiterError as error:
+            reason = str(error).splitlines()[0].replace(f"{place}/", "")
+            say(f"{planned.config}: wrong at {revision}, so everything is affected: {reason}")
+            return everything(planned.plan, revision, f"wrong configuration at {revision}")
+    now = State(plan=planned.plan, files=render(planned))
+    return compare(now, then, git.changed(commit), revision)
+
+
+def _at(there: Mapping[str, bytes], name: str, folder: Path) -> "State":
+    """The project of a revision, put into an empty folder. The generated files it had committed are what was built."""
+    from orbiter.affected import State
+
+    for path, content in there.items():
+        generated = path.startswith(tuple(f"{each}/" for each in output.FOLDERS))
+        if not generated and ".." not in path.split("/"):  # Git forbids it, but does not check all that it fetches
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    planned = make_plan(folder / name, alone=True)
+    files = render(planned)
+    committed = {path: there[path].decode(errors="replace") for path in files if path in there}
+    return State(plan=planned.plan, files={**files, **committed})
+
+
 def compare(planned: Planned, out: Path | None = None) -> Changes:
     """What separates the disk from the plan; writes nothing."""
     return output.compare(render(planned), out or planned.config.parent)
@@ -118,10 +198,26 @@ def described(planned: Planned, files: FileSet) -> "tuple[Mapping[str, str], Map
     return contents, parts.parts(planned.plan, contents)
 
 
-def unpinned(planned: Planned) -> tuple[str, ...]:
-    """Images from elsewhere that the lock does not pin, or all of them without a lock."""
-    pinned = planned.lock.images if planned.lock else {}
-    return tuple(reference for reference in _from_elsewhere(planned) if reference not in pinned)
+def unlocked(planned: Planned) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What the lock, or none, does not pin: targets with the reason, and images from elsewhere."""
+    from orbiter import outgrown
+
+    lock, project = planned.lock or Lock(), planned.plan.project
+    stale = outgrown.reasons(project, lock, locks.stale(project, lock))
+    return stale, tuple(reference for reference in _from_elsewhere(planned.plan) if reference not in lock.images)
+
+
+def lockable(planned: Planned, patterns: Iterable[str]) -> tuple[str, ...]:
+    """The targets with an entry in the lock that belong to those that names and globs name: themselves, or the nested
+    builds that their environments come from. Raises NothingMatched."""
+    project = planned.plan.project
+    groups = {group.name: group.targets for group in planned.plan.groups}
+    chosen = [target for name in select(planned.plan, tuple(patterns)) for target in groups.get(name, (name,))]
+    nested = [nested for target in chosen if (nested := project.images[target].nested)]
+    found = tuple(target for target in dict.fromkeys([*chosen, *nested]) if locks.installs(project.images[target]))
+    if not found:
+        raise NothingMatched(f"{', '.join(chosen)}: installs no Python, conda or Node packages, so nothing is locked")
+    return found
 
 
 def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str], None]) -> "Updated":
@@ -129,15 +225,17 @@ def make_lock(planned: Planned, wish: "Wish", tools: "Tools", say: Callable[[str
     from orbiter.locking.update import Failed, update
 
     project = planned.plan.project
-    images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned)}
+    images = {reference: mirrored(project.mirrors, reference) for reference in _from_elsewhere(planned.plan)}
+    old = planned.lock or Lock()
     try:
-        return update(project, planned.lock or Lock(), wish, tools, images, resources.cache("locks"), say)
+        updated = update(project, old, wish, tools, images, resources.cache("locks"), say)
     except Failed as error:
         raise ConfigError(_unsolved(planned, problem) for problem in error.problems) from error
+    system = {target: each for target, each in old.system.items() if target in project.images}
+    return replace(updated, lock=replace(updated.lock, system=system))
 
 
-def _from_elsewhere(planned: Planned) -> tuple[str, ...]:
-    plan = planned.plan
+def _from_elsewhere(plan: BuildPlan) -> tuple[str, ...]:
     parents = (image.parent.reference for image in plan.project.images.values() if image.parent.target is None)
     tools = (target.stage.tool for target in plan.targets if target.stage.tool)
     return tuple(sorted({reference for reference in (*parents, *tools) if "@" not in reference}))
@@ -161,19 +259,41 @@ def _unsolved(planned: Planned, problem: "Problem") -> Finding:
     return Finding(
         span=document.span(path),
         path=path,
-        message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.replace("\n", "\n  "),
-        hint=f"below it, {', '.join(met)}: the two have to agree" if met else None,
+        message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.rstrip(".").replace("\n", "\n  "),
+        hint=_way_out(met, problem.suits) if met else None,
         defined=document.defined(path),
     )
 
 
-def _outgrown(project: Project, document: Document, lock: Lock) -> Iterator[Finding]:
-    for target in locks.stale(project, lock):
-        path = project.images[target].path
+def _way_out(met: Iterable[str], suits: Iterable[tuple[str, str]]) -> str:
+    text = f"below it, {', '.join(met)}: the two have to agree"
+    if versions := dict(suits):
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+        upgrade = f"orbiter lock --upgrade {' '.join(versions)}"
+        return f"{text}; {listed} would suit both: try '{upgrade}', or ask for that version there"
+    return f"{text}; no version suits both: change what one of them asks for"
+
+
+def _outgrown(plan: BuildPlan, document: Document, lock: Lock) -> Iterator[Finding]:
+    from orbiter import outgrown
+
+    project = plan.project
+    places = {
+        project.images[
+            target
+        ].path: f"{locks.FILE} does not fit '{target}', whose versions are therefore not pinned: {why}"
+        for target, why in outgrown.reasons(project, lock, locks.stale(project, lock)).items()
+    }
+    for reference in _from_elsewhere(plan):
+        if reference not in lock.images:
+            users = (image.path for image in project.images.values() if image.parent.reference == reference)
+            path = next(((*path, "image") for path in users), ("build",))
+            places[path] = f"{locks.FILE} does not pin '{reference}'"
+    for path, message in places.items():
         yield Finding(
             span=document.span(path, key=True),
             path=path,
-            message=f"{locks.FILE} does not fit '{target}', whose versions are therefore not pinned",
+            message=message,
             hint="run 'orbiter lock'",
             severity="warning",
         )

@@ -10,7 +10,7 @@ from orbiter import builders
 from orbiter.builders import Builders
 from orbiter.diagnostics import dotted
 from orbiter.errors import NothingMatched, UsageError
-from orbiter.lock import Entry, Lock
+from orbiter.lock import Entry, Lock, chain, origin
 from orbiter.lock import stale as lock_stale
 from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
 from orbiter.pins import pins
@@ -35,7 +35,7 @@ def plan(project: Project, known: Builders, folder: str = ".", lock: Lock | None
     targets = tuple(_target(project, image, known, folder, digests, entries) for image in project.images.values())
     return BuildPlan(
         project=project,
-        variables=tuple(_variables(project, targets, digests)),
+        variables=tuple(_variables(project, targets, digests, folder, (lock.epoch if lock else None) or "")),
         groups=tuple(_groups(project)),
         targets=targets,
     )
@@ -246,7 +246,22 @@ def _target(
         contexts=tuple(_contexts(project, image, stage, folder)),
         needs=tuple(dict.fromkeys(target for target in linked if target)),
         secrets=tuple(_secrets(project.mirrors, folder)),
+        labels=tuple({**_provenance(project, image, digests, entries), **dict(image.labels)}.items()),
     )
+
+
+def _provenance(
+    project: Project, image: Image, digests: Mapping[str, str], entries: Mapping[str, Entry]
+) -> dict[str, str]:
+    """The labels that say what a published image comes from, as far as it is known."""
+    reference, _, digest = _pinned(origin(project, image), digests).partition("@")
+    packages = chain(project, image, entries)
+    known = {
+        "org.opencontainers.image.base.name": full_name(reference),
+        "org.opencontainers.image.base.digest": digest,
+        "orbiter.lock": packages.removeprefix("sha256:")[:16] if packages else "",
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def _pinned(reference: str, digests: Mapping[str, str]) -> str:
@@ -300,18 +315,43 @@ def _sections(image: Image) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((name, specs) for name, specs in named if specs)
 
 
-def _variables(project: Project, targets: Iterable[Target], digests: Mapping[str, str]) -> Iterator[Variable]:
+def _variables(
+    project: Project, targets: Iterable[Target], digests: Mapping[str, str], folder: str, created: str
+) -> Iterator[Variable]:
     yield Variable(name="REPO", default=project.repo, description="Repository of the images.")
     yield Variable(name="VERSION", default=project.version, description="Last part of every tag, and a label.")
+    cache = project.cache
     yield Variable(
         name="CACHE_REPO",
-        default="",
-        description="Repository of the registry cache, one tag a target; empty: the builder's own cache only.",
+        default=cache.registry or "",
+        description="Repository of the registry cache, one tag a target; empty: none.",
     )
+    yield Variable(
+        name="CACHE_BRANCH",
+        default="",
+        description=f"Branch that is built: its own cache comes before that of {cache.main}; empty: {cache.main}.",
+    )
+    yield Variable(
+        name="CACHE_WRITE",
+        default="0" if cache.read_only else "1",
+        description="Whether caches are written; 0 or empty: they are read only.",
+    )
+    if cache.local:
+        yield Variable(
+            name="CACHE_LOCAL",
+            default=normpath(f"{folder}/{cache.local}"),
+            description="Folder of the cache on disk, one folder a target; empty: none.",
+        )
     yield Variable(
         name="PLATFORMS",
         default="",
         description="Platforms for every target, with commas between; empty: as configured.",
+    )
+    yield Variable(name="REVISION", default="", description="Commit of the sources, a label; empty: none.")
+    yield Variable(
+        name="CREATED",
+        default=created,
+        description="When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none.",
     )
     contexts = [context for target in targets for context in target.contexts]
     used = {context.variable for context in contexts}
@@ -345,6 +385,11 @@ def mirrored(mirrors: Mirrors, reference: str) -> str:
     host, path = host_and_path(reference)
     replacement = dict(mirrors.registries).get(host)
     return f"{replacement}/{path}" if replacement else reference
+
+
+def full_name(reference: str) -> str:
+    """The reference with its host, without a digest: `debian:trixie-slim` → `docker.io/library/debian:trixie-slim`."""
+    return "/".join(host_and_path(reference.partition("@")[0]))
 
 
 def host_and_path(reference: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import json
 import re
 from calendar import timegm
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,19 +21,33 @@ Result = Literal["built", "cached", "failed", "not reached", "up to date", "tagg
 `up to date` and `tagged` is what needs no build: the image is there, and was given its tags.
 """
 
+Kind = Literal["step", "pull", "load", "export", "other"]
+"""A step of a Dockerfile, an image that is found or pulled, the build context, what is made of the result, the rest."""
+
+State = Literal["ran", "cached", "failed", "stopped", "not begun"]
+"""What came of a step. `stopped`: it ran when the build was cancelled or interrupted."""
+
 _NAME = re.compile(r"\[([^\]]*)\] ?(.*)", re.DOTALL)
 _STEP = re.compile(r"(?:^|.* )\d+/\d+$")
+_PLACE = re.compile(r"(?:(?:\S+/\S+ )?(\S+) +)?(\d+)/\d+")
 _FLAGS = re.compile(r"(?:--[\w-]+(?:=\S+)?|[A-Z_][A-Z_0-9]*=\S+) +")
 _TIME = re.compile(r"(\d+)-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-]\d\d):(\d\d))")
+_CACHE = re.compile(r"(importing cache manifest from|exporting cache to) (.*)", re.DOTALL)
+_EMPTY = re.compile(r"failed to configure registry cache importer: \S+: not found$")
+"""What BuildKit says of a cache that nobody has written yet."""
+
 _SLOW = 1.0
 """Seconds after which what is no step of a Dockerfile (a pull, an export) is worth a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step that ended: its target, what it ran in short, how long it took, and what is wrong if it failed.
+    """A step: its target, what it runs in short and in full, how long it took, and what is wrong if it failed.
 
-    The text `cached` stands for all the steps of a target.
+    The text `cached` stands for all the steps of a target. `began` and `ended` are seconds since 1970 on the engine's
+    clock, 0 if it did not run; `number` is its place in its `stage`, from 1. `because` are the steps
+    that it follows and that ran, each as target and text: so it could not come from the cache. `digest` is BuildKit's
+    name for it, `inputs` are those of all steps that it needs.
     """
 
     target: str
@@ -41,6 +55,16 @@ class Step:
     seconds: float
     error: str = ""
     logs: tuple[str, ...] = ()
+    name: str = ""
+    kind: Kind = "step"
+    state: State = "ran"
+    stage: str = ""
+    number: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+    because: tuple[tuple[str, str], ...] = ()
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +76,29 @@ class Work:
     failed: Step | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A cache of a target that could not be read or written, and BuildKit's words; the build goes on without it."""
+
+    target: str
+    verb: Literal["read", "written"]
+    place: str
+    error: str
+
+
 @dataclass(slots=True)
 class _Vertex:
-    """A vertex in all the builds that have it; `seen` and `runs` are by target, `runs` in seconds since 1970."""
+    """A vertex in all the builds that have it; `seen`, `runs` and `stops` are by target, in seconds since 1970.
+
+    `stops` are runs that were cancelled, or have not ended yet; `cached` the targets in whose builds its result was
+    there already.
+    """
 
     seen: dict[str, str] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
     runs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    stops: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
     ended: bool = False
     error: str = ""
     told: bool = False
@@ -73,8 +114,12 @@ class Progress:
         self._exported = frozenset(exported)
         self._vertices: dict[str, _Vertex] = {}
         self._began: dict[str, float] = {}
+        self._latest = 0.0
         self.words: list[str] = []
         """The lines that are no events: Buildx's own words."""
+        self.troubles: list[Trouble] = []
+        self.imported = False
+        """Whether a cache of another place was read, so that layers of it may be in use."""
 
     def feed(self, line: str, target: str | None = None) -> tuple[Step, ...]:
         """The steps of which this line tells that they ran to their end. `target`: the one whose build it is from."""
@@ -104,20 +149,28 @@ class Progress:
                 if len(self._order) > 1:
                     return None
                 inner, target = f"{target} {inner}".strip(), next(iter(self._order))
+        if (cache := _CACHE.match(text)) and state.get("completed") and not self._is_well(cache, state, target):
+            return None
         vertex = self._vertices.setdefault(state["digest"], _Vertex())
         vertex.seen[target] = f"[{inner}] {text}" if inner else text
         if inner == "internal" and text.startswith("load build definition") and state.get("started"):
             self._began.setdefault(target, _seconds(state["started"]))
-        if not state.get("completed"):
-            return None
+        vertex.inputs = tuple(state.get("inputs") or vertex.inputs)
+        started, completed = (_seconds(state[key]) if state.get(key) else None for key in ("started", "completed"))
+        self._latest = max(self._latest, started or 0.0, completed or 0.0)
         error = state.get("error", "")
-        if error and "context canceled" in error:
+        cancelled = bool(error) and "context canceled" in error
+        if started and (cancelled or not completed):
+            vertex.stops[target] = started, completed
+        if not completed or cancelled:
             return None
         vertex.ended = True
         vertex.error = vertex.error or error
-        if not state.get("cached"):
-            run = _seconds(state["started"]), _seconds(state["completed"])
-            vertex.runs.setdefault(target, []).append(run)
+        if state.get("cached"):
+            vertex.cached.add(target)
+        elif target not in vertex.cached:
+            # Of a step that was cached, a later run is only that its layer was fetched.
+            vertex.runs.setdefault(target, []).append((started or completed, completed))
         if vertex.told or not (vertex.error or self._runs(vertex, target)):
             return None
         step = self._step(vertex)
@@ -129,6 +182,16 @@ class Progress:
         vertex.told = True
         return step
 
+    def _is_well(self, cache: re.Match[str], state: Mapping[str, Any], target: str) -> bool:
+        error = state.get("error", "")
+        reads = cache[1].startswith("importing")
+        self.imported |= reads and not error
+        if error and not _EMPTY.search(error) and "context canceled" not in error:
+            verb: Literal["read", "written"] = "read" if reads else "written"
+            trouble = Trouble(target=target, verb=verb, place=cache[2], error=error)
+            self.troubles += [trouble] * (trouble not in self.troubles)
+        return not error
+
     def _owner(self, vertex: _Vertex) -> str:
         return min(vertex.seen, key=lambda target: self._order.get(target, -1))
 
@@ -138,6 +201,8 @@ class Progress:
         The times differ a little between the builds that tell of it: those of the owner's count.
         """
         for target in (owner, *vertex.runs):
+            if target in vertex.cached:
+                continue  # what was told as a run before or after that is that its layer was fetched
             began = self._began.get(target, float("-inf"))
             found = [run for run in vertex.runs.get(target, ()) if run[1] >= began]
             if found:
@@ -154,6 +219,58 @@ class Progress:
             logs=_lines(vertex.logs, len(vertex.seen)) if vertex.error else (),
         )
 
+    def steps(self) -> tuple[Step, ...]:
+        """All that is known of, also what was cached or not begun: by target, parents first, as in the Dockerfile."""
+        found = []
+        for digest, vertex in self._vertices.items():
+            owner = self._owner(vertex) if vertex.seen else ""
+            if owner in self._order:
+                found.append(replace(self._whole_step(vertex, owner), digest=digest, inputs=vertex.inputs))
+        cached = {target for target, work in self.work(done=False).items() if work.result == "cached"}
+        found = [
+            replace(step, state="cached", seconds=0.0, began=0.0, ended=0.0)
+            if step.target in cached and _is_idle(step.name)
+            else step
+            for step in found
+        ]
+        place = {"pull": 0, "load": 0, "other": 0, "step": 1, "export": 2}
+        return tuple(sorted(found, key=lambda step: (self._order[step.target], place[step.kind], step.number)))
+
+    def _whole_step(self, vertex: _Vertex, owner: str) -> Step:
+        inner, text = _parsed(vertex.seen[owner])
+        runs = self._runs(vertex, owner)
+        stop = vertex.stops.get(owner) or next(iter(vertex.stops.values()), None)
+        state: State = "not begun"
+        if vertex.error:
+            state = "failed"
+        elif vertex.ended:
+            state = "ran" if runs else "cached"
+        elif stop:
+            state, runs = "stopped", [(stop[0], stop[1] or self._latest)]
+        place = _PLACE.fullmatch(inner) if _is_step(vertex.seen[owner]) else None
+        return replace(
+            self._step(vertex),
+            name=text,
+            kind=_kind(inner, text),
+            state=state,
+            stage=place[1] if place else "",
+            number=int(place[2]) if place else 0,
+            seconds=_covered(runs),
+            began=min((run[0] for run in runs), default=0.0),
+            ended=max((run[1] for run in runs), default=0.0),
+            because=tuple(self._because(vertex, owner)) if runs else (),
+        )
+
+    def _because(self, vertex: _Vertex, owner: str) -> Iterator[tuple[str, str]]:
+        """The steps right before it that ran in this build."""
+        for digest in vertex.inputs:
+            before = self._vertices.get(digest)
+            if before and before.seen:
+                target = owner if owner in before.seen else self._owner(before)
+                if _is_step(before.seen[target]) and self._runs(before, self._owner(before)):
+                    step = self._step(before)
+                    yield step.target, step.text
+
     def _is_cached(self, target: str) -> bool:
         own = [vertex for vertex in self._vertices.values() if vertex.seen and self._owner(vertex) == target]
         return self._work(target, own, done=False).result == "cached"
@@ -165,6 +282,19 @@ class Progress:
             if vertex.seen:
                 own[self._owner(vertex)].append(vertex)
         return {target: self._work(target, vertices, done=done) for target, vertices in own.items()}
+
+    def ran(self) -> tuple[Step, ...]:
+        """The steps of Dockerfiles that ran, each target's in their order; not those that were cached."""
+        ran = [
+            (self._order[owner], self._runs(vertex, owner)[0], self._step(vertex))
+            for vertex in self._vertices.values()
+            if vertex.seen and _is_step(vertex.seen[owner := self._owner(vertex)]) and self._runs(vertex, owner)
+        ]
+        return tuple(step for _, _, step in sorted(ran, key=lambda each: each[:2]))
+
+    def heard(self) -> int:
+        """How many steps of Dockerfiles it has heard of."""
+        return sum(bool(v.seen) and _is_step(v.seen[self._owner(v)]) for v in self._vertices.values())
 
     def _work(self, target: str, vertices: Sequence[_Vertex], *, done: bool) -> Work:
         seconds = _covered(run for vertex in vertices for run in self._runs(vertex, target)) if vertices else None
@@ -212,6 +342,16 @@ def _is_step(name: str) -> bool:
     return bool(_STEP.match(inner)) and not text.startswith("FROM ")
 
 
+def _kind(inner: str, text: str) -> Kind:
+    if text.startswith(("FROM ", "load metadata for ")) or inner.startswith("context "):
+        return "pull"
+    if _STEP.match(inner):
+        return "step"
+    if text.startswith(("load ", "importing ", "preparing inline document")):
+        return "load"
+    return "export" if text.startswith(("exporting ", "pushing ", "sending ")) else "other"
+
+
 def _is_idle(name: str) -> bool:
     return _parsed(name)[1].startswith("WORKDIR ") or name.startswith("WORKDIR ")
 
@@ -222,7 +362,9 @@ def _in_short(name: str) -> str:
     platform = next((f"{word}: " for word in inner.split() if word.startswith(("linux/", "windows/"))), "")
     instruction, _, rest = text.partition(" ")
     if instruction == "RUN":
-        rest = _FLAGS.sub("", rest) if not rest.startswith("<<") else "a script"
+        rest = _FLAGS.sub("", rest)
+        if rest.startswith("<<"):
+            return f"{platform}a script"
         for command in re.split(r" *&& *", rest):
             words = [word for word in command.split() if not word.startswith("-") and "=" not in word]
             # What is installed says more than that the lists of packages are brought up to date before.
@@ -236,7 +378,7 @@ def _in_short(name: str) -> str:
 
 
 def _seconds(time: str) -> float:
-    """Seconds since 1970 of a time of RFC 3339."""
+    """Seconds since 1970 of a time of RFC 3339; 0 for what is none."""
     match = _TIME.fullmatch(time)
     if not match:
         return 0.0

@@ -98,6 +98,21 @@ def yaml(value: str) -> str:
     )
 
 
+def github(value: str) -> str:
+    """A YAML scalar in a workflow of GitHub, where `${{` begins an expression."""
+    return yaml(value.replace("${{", "${{ '${{' }}"))
+
+
+def gitlab(value: str) -> str:
+    """A YAML scalar among the variables of GitLab, where `$` begins a variable."""
+    return yaml(value.replace("$", "$$"))
+
+
+def toml(value: str) -> str:
+    """A basic string of TOML: https://toml.io/en/v1.0.0#string. All that JSON escapes, TOML reads."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
 def yaml_entry(value: str, indent: str) -> str:
     """The entry of a block list at `indent`: one line without quotes, several as a literal block, where YAML can."""
     lines = value.split("\n")

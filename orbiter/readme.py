@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orbiter.errors import UsageError
+from orbiter.installed import Package, folded, versions
 from orbiter.model import BuildPlan, Image, Project, Target
+from orbiter.packages import name_in
 from orbiter.plan import tags
-
-Package = tuple[str, str]
-"""An ecosystem (apk, apt, conda, npm or pip) and a spec or a name of it."""
 
 DESCRIPTION = "org.opencontainers.image.description"
 
@@ -148,36 +147,13 @@ SECTIONS: Mapping[str, Callable[[BuildPlan, Mapping[str, Built]], str]] = {
 """Names of sections → what writes them."""
 
 
-PROBE = r"""
-dpkg-query -W -f='apt ${Package} ${Version}\n' 2> /dev/null
-[ ! -e /lib/apk/db/installed ] || awk -F: '/^P:/ {name = $2} /^V:/ {print "apk", name, $2}' /lib/apk/db/installed
-python=$(command -v python || command -v python3) && "$python" -c '
-import glob, importlib.metadata, json, sys
-for each in importlib.metadata.distributions():
-    print("pip", each.metadata["Name"], each.version)
-for ecosystem, pattern in (
-    ("conda", "/conda-meta/*.json"),
-    ("npm", "/lib/node_modules/*/package.json"),
-    ("npm", "/lib/node_modules/@*/*/package.json"),
-):
-    for path in glob.glob(glob.escape(sys.prefix) + pattern):
-        with open(path, encoding="utf-8") as file:
-            about = json.load(file)
-        print(ecosystem, about["name"], about["version"])
-'
-exit 0
-"""
-"""A shell script that prints `ecosystem name version` of each package in its container."""
-
-
 def built(inspected: str, probed: str) -> Built:
     """What the engine knows: from what `docker image inspect REFERENCE` and PROBE print."""
     (image,) = json.loads(inspected)
-    words = [line.split() for line in probed.splitlines()]
     return Built(
         size=image["Size"],
         packed="digest" in (image.get("Descriptor") or {}),
-        versions={(each[0], _folded(each[1])): each[2] for each in words if len(each) == 3},
+        versions=versions(probed),
     )
 
 
@@ -211,19 +187,8 @@ def _environment(image: Image) -> Iterator[Package]:
 
 
 def _with_version(ecosystem: str, spec: str, built: Built | None) -> str:
-    version = built.versions.get((ecosystem, _folded(_name(spec)))) if built else None
-    return f"{_code(_name(spec))} {_plain(version)}" if version else _code(spec)
-
-
-def _name(spec: str) -> str:
-    """The name in a spec of any ecosystem: `pandas>=2`, `conda-forge::gdal=3.9`, `@scope/name@^1`, `git=1:2.47`."""
-    found = re.match(r"(?:[\w./-]+::)?((?:@[\w.~-]+/)?[\w.+-]*[\w+])", spec)
-    return found[1] if found else spec
-
-
-def _folded(name: str) -> str:
-    """One form of a name: https://packaging.python.org/en/latest/specifications/name-normalization/."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    version = built.versions.get((ecosystem, folded(name_in(spec)))) if built else None
+    return f"{_code(name_in(spec))} {_plain(version)}" if version else _code(spec)
 
 
 def _counted(packages: list[Package]) -> str:

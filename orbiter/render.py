@@ -1,15 +1,18 @@
 """BuildPlan + templates → FileSet. Templates place text; every decision was made before."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
 from orbiter import parts, quoting
+from orbiter.ci import MARK as CI_MARK
+from orbiter.ci import Workflow, is_generated
 from orbiter.content import hashes
 from orbiter.diagnostics import dotted
 from orbiter.errors import OrbiterError
-from orbiter.model import MARK, BuildPlan, Context, FileSet, Mirrors, Target, is_marked
+from orbiter.model import MARK, BuildPlan, Cache, Context, FileSet, Mirrors, Target, is_marked
 from orbiter.plan import INDEXES
 from orbiter.starter import Starter
 
@@ -47,6 +50,20 @@ def configuration(starter: Starter, templates: Mapping[str, str], compiled: Byte
     return template.render(starter=starter).rstrip("\n") + "\n"
 
 
+def workflow(
+    service: str, planned: Workflow, templates: Mapping[str, str], compiled: BytecodeCache | None = None
+) -> str:
+    """The text of a CI workflow. Raises TemplateError, as `render` does."""
+    environment = _environment(templates, compiled)
+    try:
+        text = environment.get_template(f"ci/{service}.yml{_SUFFIX}").render(ci=planned)
+    except (JinjaError, TypeError, ValueError) as error:
+        raise TemplateError(_explain(error)) from error
+    if not is_generated(text):
+        raise TemplateError(f"{_FOLDER}ci/{service}.yml{_SUFFIX}: its first line has to be a comment with '{CI_MARK}'")
+    return text.rstrip("\n") + "\n"
+
+
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """All but the bake file, which has hashes of these."""
     project = plan.project
@@ -73,8 +90,10 @@ def _bake_file(
     plan: BuildPlan, environment: Environment, contents: Mapping[str, str], made_of: Mapping[str, parts.Parts]
 ) -> str:
     template = environment.get_template(f"{BAKE_FILE}{_SUFFIX}")
-    labels = {target: parts.label(found) for target, found in made_of.items()}
-    return _ended(template.render(project=plan.project, plan=plan, contents=contents, parts=labels), BAKE_FILE)
+    labels = {
+        target.name: ((parts.LABEL, parts.label(made_of[target.name])), *target.labels) for target in plan.targets
+    }
+    return _ended(template.render(project=plan.project, plan=plan, contents=contents, labels=labels), BAKE_FILE)
 
 
 def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:
@@ -85,6 +104,7 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         loader=FunctionLoader(source), undefined=StrictUndefined, auto_reload=False, bytecode_cache=compiled
     )
     environment.filters |= {
+        "cache": _cache_options,
         "column": _column,
         "comment": quoting.comment,
         "context": _context,
@@ -92,6 +112,8 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
         "dockerfile_json": quoting.dockerfile_json,
         "dockerfile_value": quoting.dockerfile_value,
         "dotted": dotted,
+        "github": quoting.github,
+        "gitlab": quoting.gitlab,
         "hcl": quoting.hcl,
         "heredoc": quoting.heredoc,
         "json_file": quoting.json_file,
@@ -112,6 +134,16 @@ def _of_builder(builder: str, environment: Environment, templates: Mapping[str, 
 def _column(literal: str, names: Iterable[str]) -> str:
     """A key of a block, as wide as the widest of its names: equals signs stand below each other."""
     return literal.ljust(max(len(quoting.hcl(name)) for name in names))
+
+
+def _cache_options(cache: Cache) -> str:
+    """What a cache is written with: words and numbers, which need no quotes."""
+    options = [f"mode={cache.mode}"]
+    if cache.compression:
+        options.append(f"compression={cache.compression}")
+    if cache.level is not None:
+        options.append(f"compression-level={cache.level}")
+    return ",".join((*options, "ignore-error=true"))
 
 
 def _context(context: Context) -> str:
@@ -146,6 +178,9 @@ def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
         "conda": ("MAMBA_CHANNEL_ALIAS", "CONDA_CHANNEL_ALIAS"),
         "python": ("UV_PYTHON_DOWNLOADS_JSON_URL",) if listed else ("UV_PYTHON_INSTALL_MIRROR",),
     }
+    if mirrors.apt and mirrors.snapshot:
+        # The day is no secret, and has to be in the Dockerfile: another one runs the step again.
+        mirrors = replace(mirrors, apt=mirrors.apt.rpartition("/debian/")[0])
     indexes = tuple((name, address) for ecosystem, address in mirrors.indexes for name in variables[ecosystem])
     certificates = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
     return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, "REQUESTS_CA_BUNDLE") if mirrors.ca)

@@ -12,6 +12,7 @@ from orbiter.diagnostics import Finding, Path, Severity, dotted
 from orbiter.errors import ConfigError
 from orbiter.model import (
     Account,
+    Cache,
     Command,
     Conda,
     Distribution,
@@ -93,6 +94,7 @@ class _Resolver:
             python=python.get("version"),
             python_range=python.get("required"),
             mirrors=self._mirrors(),
+            cache=self._cache(),
             families=families,
             images=images,
         )
@@ -149,6 +151,24 @@ class _Resolver:
             if problem:
                 self._say(("mirrors", host), problem, "write host[:port][/path], for example hub.example.org/proxy")
         return Mirrors(registries=tuple(given.items()), **named)
+
+    def _cache(self) -> Cache:
+        given: dict[str, Any] = self.data.get("cache", {})
+        if "registry" in given and (problem := grammar.repository(given["registry"])):
+            self._say(("cache", "registry"), problem)
+        if "local" in given and (problem := grammar.project_path(given["local"])):
+            self._say(("cache", "local"), problem)
+        compression, _, level = given.get("compression", "").partition(":")
+        return Cache(
+            registry=given.get("registry"),
+            main=given.get("main", "main"),
+            read_only=given.get("read-only", False),
+            mode=given.get("mode", "max"),
+            compression=compression or None,
+            level=int(level) if level else None,
+            local=given.get("local"),
+            gha=given.get("gha", False),
+        )
 
     # -- names
 

@@ -1,15 +1,20 @@
 """What was made of a project's images before, asked of a registry or of the engine, and the verdicts that follow."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orbiter import changes, images, inventory
 from orbiter.changes import Made, Verdicts, Wanted
 from orbiter.engine import Engine
 from orbiter.errors import EngineError
 from orbiter.model import BuildPlan
-from orbiter.published import Registry
+from orbiter.web import Registry
+
+_AT_ONCE = 16
 
 _OTHERS = 3
 """Other tags of a target that are looked at, the newest first, where its own one is not as it should be."""
@@ -48,37 +53,108 @@ def parse_platform(text: str) -> tuple[str, ...]:
 
 
 def _in_registry(plan: BuildPlan, wanted: Wanted, registry: Registry, engine: Engine) -> Verdicts:
-    tags = {target: [name.rpartition(":")[2] for name in names] for target, names in wanted.references.items()}
-    there = _there(registry, engine, [tag for target in plan.targets for tag in tags.get(target.name, ())])
-    found = {target: [there[tag] for tag in names if tag in there] for target, names in tags.items()}
+    names = {name for references in wanted.references.values() for name in references}
+    there = _there(registry, engine, sorted(names))
+    found = {target: [there[name] for name in names if name in there] for target, names in wanted.references.items()}
     verdicts = changes.judge(plan, wanted, found, "registry")
-    missing = [name for name, verdict in verdicts.items() if verdict.state == "to build" and name in tags]
-    listed = registry.tags() if missing else ()
-    others = {name: older(name, listed, tags) for name in missing}
+    missing = [name for name, verdict in verdicts.items() if verdict.state == "to build" and name in found]
+    listed = _listed(registry) if missing else ()
+    tags = {target: [name.rpartition(":")[2] for name in names] for target, names in wanted.references.items()}
+    others = {
+        target: [f"{wanted.references[target][0].rpartition(':')[0]}:{tag}" for tag in older(target, listed, tags)]
+        for target in missing
+    }
     if not any(others.values()):
         return verdicts
-    more = registry.all_made(tag for names in others.values() for tag in names)
-    for name, names in others.items():
-        found[name] += [more[tag] for tag in names if tag in more]
+    more = published(registry, sorted(name for names in others.values() for name in names))
+    for target, references in others.items():
+        found[target] += [more[name] for name in references if name in more]
     return changes.judge(plan, wanted, found, "registry")
 
 
-def _there(registry: Registry, engine: Engine, tags: Sequence[str]) -> Mapping[str, Made]:
-    """The images under these tags; asked of Buildx where the registry does not talk to Orbiter itself.
+def _listed(registry: Registry) -> Sequence[str]:
+    """The tags of the repository; none where they may not be listed, as that only saves builds."""
+    try:
+        return registry.tags()
+    except EngineError:
+        return ()
+
+
+def _there(registry: Registry, engine: Engine, references: Sequence[str]) -> Mapping[str, Made]:
+    """The images under these references; asked of Buildx where the registry does not talk to Orbiter itself.
 
     Buildx knows more ways to log in, certificates and exceptions of the builder, and is slow.
     """
     try:
-        return registry.all_made(tags)
-    except EngineError:
-        told = inventory.published(engine, [registry.reference(tag) for tag in tags])
-        if any(each.problem for each in told.values()):
-            raise
+        return published(registry, references)
+    except EngineError as error:
+        first = inventory.published(engine, references[:1])
+        if any(each.problem for each in first.values()):
+            raise EngineError(
+                f"{error}; a repository that is not there yet comes with 'orbiter build --push'"
+            ) from error
+        told = {**first, **inventory.published(engine, references[1:])}
+        problem = next((each.problem for each in told.values() if each.problem), None)
+        if problem:
+            raise EngineError(problem) from error
         return {
-            reference.rpartition(":")[2]: Made(reference=reference, digest=each.digest, labels=each.labels)
+            reference: Made(reference=reference, digest=each.digest, labels=each.labels)
             for reference, each in told.items()
             if each.digest is not None and each.labels is not None
         }
+
+
+def published(registry: Registry, references: Sequence[str]) -> Mapping[str, Made]:
+    """The images under those references of a repository that there are, many asked for at once. Raises EngineError."""
+    wanted = list(dict.fromkeys(references))
+    # The first one alone: it gets the token for all, or meets what would fail every one of them.
+    found = [_published(registry, name) for name in wanted[:1]]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        try:
+            found += pool.map(lambda name: _published(registry, name), wanted[1:])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {name: made for name, made in zip(wanted, found, strict=True) if made}
+
+
+def _published(registry: Registry, reference: str) -> Made | None:
+    """An image of the registry, with the labels of its first platform."""
+    manifest = registry.manifest(reference.rpartition(":")[2])
+    if manifest is None:
+        return None
+    digest, platforms = manifest.digest, tuple[str, ...]()
+    if "manifests" in manifest.data:
+        several = [each for each in manifest.data["manifests"] if _is_image(each.get("platform") or {})]
+        platforms = tuple(images.platform(each["platform"]) for each in several)
+        manifest = registry.manifest(several[0]["digest"]) if several else None
+        if manifest is None:
+            return None
+    body = registry.blob(manifest.data["config"]["digest"])
+    if body is None:
+        return None
+    configuration = _parsed(body, reference)
+    return Made(
+        reference=reference,
+        digest=digest,
+        labels=images.own_labels(configuration),
+        platforms=platforms or (images.platform(configuration),),
+    )
+
+
+def _is_image(platform: Mapping[str, str]) -> bool:
+    """Whether that is a platform of an image; attestations have an unknown one."""
+    return platform.get("os", "unknown") != "unknown"
+
+
+def _parsed(body: bytes, reference: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise EngineError(f"{reference}: what the registry has as its configuration is none")
+    return data
 
 
 def older(target: str, listed: Iterable[str], tags: Mapping[str, Sequence[str]]) -> list[str]:

@@ -1,28 +1,37 @@
-"""Asks a hub to show a README. Beside the engine, the only module that uses the network."""
+"""Asks hubs to show a README, and registries what they have. Beside the engine, the only module on the network."""
 
+import hashlib
 import json
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 from urllib.request import Request as HTTPRequest
 
-from orbiter import __version__, pushrm
+from orbiter import __version__, pushrm, registry
 from orbiter.credentials import Login
 from orbiter.errors import EngineError
 from orbiter.pushrm import Repository, Request
+from orbiter.registry import Challenge, Manifest, Place
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Answers that another attempt may turn into a success; what is asked may be asked twice."""
 
 LONGEST = 60
 """Seconds that are waited before an attempt, at most, whatever a server asks for."""
+
+_REDIRECTING = {301, 302, 303, 307, 308}
+_REDIRECTIONS = 4
 
 
 class Hub:
@@ -39,7 +48,7 @@ class Hub:
         self._timeout = timeout
         self._retries = retries
         self._say = say
-        self._opener = _opener(repository, ca)
+        self._opener = _opener(repository.host, ca)
 
     def update(self, key: str | Login, text: str, short: str | None) -> None:
         """Shows the text. `key` is Quay's API key or a login."""
@@ -75,6 +84,134 @@ class Hub:
             time.sleep(pause)
 
 
+class Registry:
+    """A repository in a registry. `ca`, `timeout` and `retries` are as for a Hub; all methods raise EngineError.
+
+    Several threads may ask at a time. A login is shown only where the registry asks for it.
+    """
+
+    def __init__(
+        self, at: Place, *, login: Login | None, ca: Path | None = None, timeout: float = 30, retries: int = 3
+    ) -> None:
+        self._at = at
+        self._login = login
+        self._timeout = timeout
+        self._retries = retries
+        self._opener = _opener(at.host, ca)
+        self._guard = threading.Lock()
+        self._challenge: Challenge | None = None
+        self._tokens: dict[str, str | None] = {}
+
+    def tags(self) -> tuple[str, ...]:
+        """All tags; none if there is no such repository."""
+        found: list[str] = []
+        request: registry.Request | None = registry.tags_request(self._at)
+        while request:
+            status, headers, body = self._ask(request, "pull")
+            if status == 404:
+                break
+            found += registry.parse_tags(body)
+            request = registry.next_request(self._at, headers.get("Link", ""))
+        return tuple(found)
+
+    def manifest(self, reference: str) -> Manifest | None:
+        """What a tag or digest stands for; None if there is none."""
+        status, headers, body = self._ask(registry.manifest_request(self._at, reference), "pull")
+        if status == 404:
+            return None
+        digest = headers.get("Docker-Content-Digest") or f"sha256:{hashlib.sha256(body).hexdigest()}"
+        return registry.parse_manifest(body, digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether a blob is there, or would be sent from elsewhere."""
+        return self._ask(registry.blob_request(self._at, digest), "pull")[0] != 404
+
+    def blob(self, digest: str) -> bytes | None:
+        """What is in a blob; None if it is not there. A store elsewhere that has it sees no login."""
+        request = registry.blob_request(self._at, digest, "GET")
+        status, headers, body = self._ask(request, "pull")
+        for _ in range(_REDIRECTIONS):
+            if status not in _REDIRECTING or not headers.get("Location"):
+                break
+            request = registry.Request(method="GET", url=urljoin(request.url, headers["Location"]))
+            if not request.url.startswith(("https://", "http://")):
+                break
+            status, reason, headers, body = self._send(request)
+            if status >= 400:
+                raise EngineError(f"{self._at.host}: the store of its blobs answered {status} {reason}")
+        if status == 404:
+            return None
+        if status != 200:
+            raise EngineError(f"{self._at.host}: its blobs cannot be had: it answered {status}")
+        return body
+
+    def delete(self, digest: str) -> None:
+        """Removes a manifest, and with it all tags that stand for it; one that is gone already is no error."""
+        self._ask(registry.manifest_request(self._at, digest, "DELETE"), "pull,delete")
+
+    def _ask(self, request: registry.Request, actions: str) -> tuple[int, Message, bytes]:
+        """Status, headers and body of an answer that is a success, a redirection or 404."""
+        for fresh in (False, True):
+            headers, secrets = self._authorization(actions)
+            shown = replace(request, headers={**request.headers, **headers}, secrets=secrets)
+            status, reason, got, body = self._send(shown)
+            if status != 401 or fresh:
+                break
+            asked = registry.challenge(got.get_all("WWW-Authenticate") or ())
+            if asked is None or (headers and asked.scheme == "basic"):
+                break
+            with self._guard:
+                if self._authorization(actions)[0] == headers:  # else another thread has got one meanwhile
+                    # A token that was there has expired, or is of no use.
+                    self._tokens[actions] = self._token(asked, actions) if asked.scheme == "bearer" else None
+                    self._challenge = asked
+        if status == 404 or status < 400:
+            return status, got, body
+        problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
+        raise EngineError(pushrm.redact(problem, secrets))
+
+    def _authorization(self, actions: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        if self._challenge is None:
+            return {}, ()
+        if self._challenge.scheme == "bearer" and actions not in self._tokens:
+            asked = replace(self._challenge, scope="")
+            self._tokens[actions] = self._token(asked, actions)
+        return registry.authorization(self._challenge, self._login, self._tokens.get(actions))
+
+    def _token(self, asked: Challenge, actions: str) -> str | None:
+        request = registry.token_request(self._at, asked, self._login, actions)
+        status, reason, _, body = self._send(request)
+        if status >= 400:
+            problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
+            raise EngineError(pushrm.redact(problem, request.secrets))
+        return registry.parse_token(body)
+
+    def _send(self, request: registry.Request) -> tuple[int, str, Message, bytes]:
+        form = urlencode(request.form).encode() if request.form is not None else None
+        url = request.url
+        if request.query:
+            url += ("&" if "?" in url else "?") + urlencode(request.query)
+        headers = {"User-Agent": f"orbiter/{__version__}", **request.headers}
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self._opener.open(
+                    HTTPRequest(url, form, headers, method=request.method), timeout=self._timeout
+                ) as answer:
+                    return answer.status, answer.reason, answer.headers, answer.read()
+            except HTTPError as error:
+                if error.code not in PASSING or attempt > self._retries:
+                    return error.code, error.reason, error.headers, _read(error)
+                wait = error.headers.get("Retry-After", "")
+            except (URLError, HTTPException, OSError) as error:
+                problem = f"{self._at.host}: {_reason(error, self._timeout)}"
+                if "certificate" in problem or attempt > self._retries:
+                    raise EngineError(pushrm.redact(problem, request.secrets)) from None
+                wait = ""
+            time.sleep(_pause(wait, attempt))
+
+
 class _NoRedirect(HTTPRedirectHandler):
     """A redirection would take the login to another host."""
 
@@ -84,7 +221,7 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
-def _opener(repository: Repository, ca: Path | None) -> OpenerDirector:
+def _opener(host: str, ca: Path | None) -> OpenerDirector:
     context = ssl.create_default_context()
     if ca is not None:
         try:
@@ -92,7 +229,7 @@ def _opener(repository: Repository, ca: Path | None) -> OpenerDirector:
         except (OSError, ssl.SSLError) as error:
             raise EngineError(f"{ca}: cannot be read as certificates: {error}") from error
     # A proxy of the environment cannot reach this machine.
-    proxies = ProxyHandler({} if pushrm.is_loopback(repository.host) else None)
+    proxies = ProxyHandler({} if pushrm.is_loopback(host) else None)
     return build_opener(_NoRedirect, proxies, HTTPSHandler(context=context))
 
 

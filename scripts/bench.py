@@ -2,8 +2,10 @@
 
     make bench                      print them
     make bench ARGS=--write         and put them into docs/performance.md
+    make bench ARGS=--lock          those of `orbiter lock`, which asks PyPI; with --write, too
 
-`docker buildx bake --print`, which only reads what Orbiter wrote and needs no daemon, is the yardstick.
+`docker buildx bake --print`, which only reads what Orbiter wrote and needs no daemon, is the yardstick; of a lock it is
+`uv pip compile`, called once for each image.
 """
 
 import argparse
@@ -14,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- figures: make bench ARGS=--write -->\n", "<!-- end of figures -->\n"
+BEGIN, END = "<!-- figures: make bench ARGS={} -->\n", "<!-- end of figures -->\n"
 
 FAMILY = """\
   family{number}:
@@ -55,13 +58,22 @@ class Measured:
     megabytes: float
 
 
-def measure(command: list[str], folder: Path, runs: int, before: Callable[[], None] = lambda: None) -> Measured:
+def measure(
+    command: list[str],
+    folder: Path,
+    runs: int,
+    before: Callable[[], None] = lambda: None,
+    variables: Mapping[str, str] | None = None,
+) -> Measured:
     """Runs the command, which must end with 0, with `before` ahead of each run and outside of the time."""
+    environment = {**os.environ, **(variables or {})}
     seconds, kilobytes = [], []
     for _ in range(runs):
         before()
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         assert process.stderr is not None
         errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -113,20 +125,81 @@ def figures(runs: int) -> Iterator[str]:
             )
 
 
+def lock_figures(runs: int) -> Iterator[str]:
+    """The table of `orbiter lock`, line by line: the Debian family of the default configuration."""
+    import yaml
+    from uv import find_uv_bin
+
+    from orbiter import builders, lock
+
+    configuration = yaml.safe_load((ROOT / "orbiter.yaml").read_text())
+    debian = configuration["build"]["debian"]
+    version = configuration["python"]["version"]
+    configuration = {"python": {"version": version}, "build": {"debian": debian}}
+    # Digests are the registry's time, not that of a resolver.
+    images = dict.fromkeys((debian["core"]["image"], *dict(builders.TOOLS).values()), f"sha256:{'0' * 64}")
+    asked = {name: _flat(debian[name]["build"]["pip"]) for name in ("base", "geospatial")}
+    with tempfile.TemporaryDirectory(prefix="orbiter-bench-") as name:
+        top = Path(name)
+        cache, place = top / "cache", top / "orbiter.lock"
+        variables = {"UV_CACHE_DIR": str(cache)}
+
+        def cold() -> None:
+            shutil.rmtree(cache, ignore_errors=True)
+            place.write_text(lock.dump(lock.Lock(images=images)))
+
+        def change(geospatial: list[str]) -> None:
+            debian["geospatial"]["build"]["pip"] = geospatial
+            (top / "orbiter.yaml").write_text(yaml.safe_dump(configuration))
+
+        by_hand = []
+        for image, requirements in asked.items():
+            (top / f"{image}.in").write_text("\n".join(requirements))
+            by_hand.append(
+                f"{find_uv_bin()} pip compile --quiet --python {sys.executable} --python-version {version} "
+                f"--generate-hashes --output-file {image}.txt {image}.in"
+            )
+        change(asked["geospatial"])
+        orbiter = [sys.executable, "-m", "orbiter", "lock"]
+        hand = measure(["sh", "-c", " && ".join(by_hand)], top, runs, cold, variables)
+        whole = measure(orbiter, top, runs, cold, variables)
+        same = measure(orbiter, top, runs, variables=variables)
+        before = place.read_text()
+        change([*asked["geospatial"], "six"])
+        one = measure(orbiter, top, runs, lambda: place.write_text(before) and None, variables)
+        yield "| | seconds | of it |\n| --- | ---: | ---: |\n"
+        rows = {
+            "`uv pip compile`, once an image, empty cache": hand,
+            "`orbiter lock`, empty cache": whole,
+            "`orbiter lock`, nothing to do": same,
+            "`orbiter lock`, one image changed": one,
+        }
+        for what, measured in rows.items():
+            yield f"| {what} | {measured.seconds:.2f} | {measured.seconds / hand.seconds:.2f} |\n"
+
+
+def _flat(entries: Any) -> list[str]:
+    if isinstance(entries, str):
+        return entries.split()
+    return [name for entry in entries for name in _flat(entry)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--runs", type=int, default=5, help="runs of each command (default: 5)")
+    parser.add_argument("--lock", action="store_true", help="measure `orbiter lock`, which asks PyPI")
     given = parser.parse_args()
     lines = []
-    for line in figures(given.runs):
+    for line in (lock_figures if given.lock else figures)(given.runs):
         print(line, end="", flush=True)
         lines.append(line)
     if given.write:
         machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-        before, _, rest = PAGE.read_text().partition(BEGIN)
+        begin = BEGIN.format("'--lock --write'" if given.lock else "--write")
+        before, _, rest = PAGE.read_text().partition(begin)
         after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\nMeasured on {machine}.\n\n{''.join(lines)}\n{END}{after}")
+        PAGE.write_text(f"{before}{begin}\nMeasured on {machine}.\n\n{''.join(lines)}\n{END}{after}")
 
 
 if __name__ == "__main__":

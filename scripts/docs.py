@@ -204,7 +204,10 @@ def commands() -> Iterator[str]:
         for name in names:
             command = cli.get_command(root, name)
             assert command is not None
-            yield from _command(click.Context(command, info_name=name, parent=root), command)
+            context = click.Context(command, info_name=name, parent=root)
+            yield from _command(context, command)
+            for inner in command.commands.values() if isinstance(command, click.Group) else ():
+                yield from _command(click.Context(inner, info_name=inner.name, parent=context), inner)
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
@@ -217,17 +220,20 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
 
 def _command(context: click.Context, command: click.Command) -> Iterator[str]:
     usage = " ".join(command.collect_usage_pieces(context))
-    yield f"\n### `orbiter {context.info_name}`\n\n"
+    yield f"\n### `{context.command_path}`\n\n"
     yield from _paragraphs(command.help or "")
     further = [f"`orbiter {alias}`" for alias, name in ALIASES.items() if name == context.info_name]
     if further:
         yield f"Also called {' and '.join(further)}.\n\n"
-    yield f"```text\norbiter {context.info_name} {usage}\n```\n\n"
+    yield f"```text\n{context.command_path} {usage}\n```\n\n"
     for parameter in command.get_params(context):
         written, meaning = parameter.get_help_record(context) or ("", "")
         if meaning and "--help" not in parameter.opts:
             yield f"- `{written}`: {_escaped(re.sub(r'  +', ' ', meaning))}\n"
     yield from _examples(command.epilog or "")
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from _command(click.Context(below, info_name=f"{context.info_name} {name}", parent=context), below)
 
 
 def _paragraphs(text: str) -> Iterator[str]:

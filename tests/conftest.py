@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -44,10 +45,15 @@ def orbiter(tmp_path: Path) -> Run:
     return run
 
 
+def unavailable(what: str) -> NoReturn:
+    """Ends a test for which something is missing: as a failure in CI, where nothing may be, else skipped."""
+    required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
+    pytest.fail(what) if required else pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Mapping[str, str]:
     """The environment of a real engine with Buildx, for subprocesses: one that answers, else the private one."""
-    required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
     # While a build that pulls an image is running, BuildKit gives others that use the image nothing from the cache
     # (measured with Docker 28.5: FROM and all after it run again). So the images are pulled first.
     warm = (
@@ -62,7 +68,7 @@ def engine() -> Mapping[str, str]:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     if done.returncode != 0:
         message = f"no engine: {done.stderr.strip()}"
-        pytest.fail(message) if required else pytest.skip(message)
+        unavailable(message)
     return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
 
 

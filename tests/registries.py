@@ -59,9 +59,9 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type["Handler"]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
-        self.address = f"127.0.0.1:{self.server_port}"
+    def __init__(self, handler: type["Handler"], host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), handler)
+        self.address = f"{host}:{self.server_port}"
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lock = threading.Lock()
@@ -161,8 +161,8 @@ class Forward(Handler):
 
 
 @contextmanager
-def serving(handler: type[Handler]) -> Iterator[Server]:
-    server = Server(handler)
+def serving(handler: type[Handler], host: str = "127.0.0.1") -> Iterator[Server]:
+    server = Server(handler, host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

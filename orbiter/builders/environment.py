@@ -75,6 +75,7 @@ def stage(project: Project, image: Image, builders: Builders) -> Stage:
         tool=environment.tool[1] if environment and _installs(project, builder) else None,
         mirrored=project.mirrors.has_indexes,
         ca=project.mirrors.ca is not None,
+        snapshot=project.mirrors.snapshot,
         pins=None,
         options=image.options,
     )

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Describe": ("init", "validate", "compile", "lock", "schema"),
-    "Build": ("plan", "explain", "graph", "build", "test"),
+    "Describe": ("init", "validate", "compile", "lock", "diff", "sbom", "schema"),
+    "Build": ("plan", "explain", "graph", "build", "cache", "builder", "test"),
     "Use": ("run", "bash", "r2d", "images"),
-    "Publish": ("docker-push", "docker-pushrm", "readme"),
+    "Publish": ("ci", "docker-push", "docker-pushrm", "readme", "export"),
     "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),
     "Help": ("doctor", "completion"),
 }

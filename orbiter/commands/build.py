@@ -1,12 +1,17 @@
 """`orbiter build`: compile, then bake."""
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orbiter.commands import comparing, console, options
-from orbiter.errors import UsageError
+from orbiter.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from orbiter.pipeline import Planned
 
 AT_ONCE = 50
 """Targets in one call of bake: docs/performance.md has the measurements."""
@@ -17,9 +22,10 @@ AT_ONCE = 50
     "  orbiter build debian-base 'alpine-*'    by name or glob\n"
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
-    "  orbiter build --keep-going              finish all that a failure leaves possible\n"
+    "  orbiter build --keep-going              what a failure leaves possible\n"
     "  orbiter build --changed --push          only what the registry lacks\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
+    "  orbiter build --report build.html       a page: what took how long, and why\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
     "  orbiter build --set '*.pull=true'       any override that bake knows"
 )
@@ -34,6 +40,10 @@ AT_ONCE = 50
     multiple=True,
     metavar="OS/ARCH",
     help="Build for this platform; several are possible.",
+)
+@click.option("--sbom", is_flag=True, help="Have the builder attach a list of what it finds in each image.")
+@click.option(
+    "--provenance", type=click.Choice(["min", "max", "off"]), help="Have the builder attach how each image was made."
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
@@ -60,6 +70,15 @@ AT_ONCE = 50
     help="Targets that one call of bake gets; more are built in waves, and what fails stops only what needs it.",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page about the build (FILE.html), or its data (FILE.json), also if it fails.",
+)
+@options.locked
 @options.form("text", "json")
 def build(
     file: str | None,
@@ -70,6 +89,8 @@ def build(
     load: bool,
     builder: str | None,
     platforms: tuple[str, ...],
+    sbom: bool,
+    provenance: str | None,
     no_cache: bool,
     no_deps: bool,
     changed: bool,
@@ -80,6 +101,8 @@ def build(
     progress: str | None,
     at_once: int,
     metadata: Path | None,
+    locked: bool,
+    reports: tuple[Path, ...],
     form: str,
 ) -> None:
     """Compile, then build with Docker Buildx.
@@ -90,9 +113,9 @@ def build(
     With --changed, what is there already as the configuration has it is not built: with --push it is taken from the
     registry by digest and only tagged where the version is a new one. 'orbiter plan --changed' shows it before.
     """
-    from orbiter import building, output, pipeline, report
+    from orbiter import building, output, pipeline, report, reporting
     from orbiter.changes import Verdicts, remaining
-    from orbiter.engine import BakeOptions, Buildx
+    from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
     from orbiter.survey import tag
 
@@ -105,18 +128,23 @@ def build(
         raise UsageError("--changed builds what is not there yet; --no-cache and --no-deps contradict it")
     if push and against == "engine":
         raise UsageError("--push compares with the registry, which is to have the images; leave out --against engine")
+    reporting.check(reports)
     planned = options.planned(file)
+    if locked:
+        options.require_lock(planned)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
     if no_deps:
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
-    folder, files = planned.config.parent, pipeline.render(planned)
+    folder, revision = planned.config.parent, _revision(planned.config.parent)
+    files = pipeline.render(planned)
     changes = output.compare(files, folder)
     output.write(changes, folder)
     if changes:
         console.say(output.summary(changes, wrote=True))
-    asked = tuple(name for given in platforms for name in given.split(",") if name)
+    options.mention_lock(planned)
+    asked = options.split_platforms(platforms)
     verdicts: Verdicts = {}
     if changed:
         where = comparing.places(planned, registry=push or against == "registry")
@@ -139,13 +167,26 @@ def build(
             set=(*published, *building.copied_labels(planned, plan), *overrides),
             allow=allow,
             progress=progress,
+            sbom=_scanner(planned) if sbom else None,
+            provenance={"off": "false", None: None}.get(provenance, f"mode={provenance}"),
+            revision=revision,
         ),
         keep_going=keep_going,
         at_once=at_once,
         listens=progress is None and not sys.stderr.isatty(),
+        reports=bool(reports),
     )
     made, error = building.run(job, Buildx(), console.say)
     made = building.with_ready(planned.plan, verdicts, made)
+    if reports:
+        try:
+            reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
+        except UsageError as problem:
+            if not error:
+                raise
+            console.say(f"orbiter: {problem}", colour="red")
+    if error and not isinstance(error, BuildFailed):
+        raise error  # nothing was built, or nobody waits for a table
     if metadata:
         building.write_metadata(made, metadata)
     if form == "json":
@@ -156,3 +197,24 @@ def build(
         click.echo(report.as_text(made))
     if error:
         raise error
+
+
+def _revision(folder: Path) -> str | None:
+    """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
+    from orbiter.engine import Git
+
+    if "REVISION" in os.environ:
+        return None
+    try:
+        return Git(folder).state()
+    except EngineError:
+        return None
+
+
+def _scanner(planned: "Planned") -> str:
+    """What Buildx is told of the image that looks through the others: `true`, or where the mirrors have it."""
+    from orbiter.plan import mirrored
+
+    public = "docker/buildkit-syft-scanner:stable-1"
+    place = mirrored(planned.plan.project.mirrors, public)
+    return "true" if place == public else f"generator={place}"

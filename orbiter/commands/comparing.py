@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -11,13 +11,15 @@ from orbiter.errors import EngineError, LockError
 
 if TYPE_CHECKING:
     from orbiter.changes import Verdicts, Wanted
-    from orbiter.credentials import Login
     from orbiter.lock import Lock
     from orbiter.model import BuildPlan, FileSet
     from orbiter.pipeline import Planned
     from orbiter.survey import Places
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+_EARLIER = 10
+"""Former states of the lock that are looked at."""
 
 
 def against(default: str) -> Callable[[Command], Command]:
@@ -30,17 +32,15 @@ def against(default: str) -> Callable[[Command], Command]:
 
 
 def places(planned: "Planned", *, registry: bool) -> "Places":
-    """The engine, and the registry of the project if that is to be asked."""
+    """Where the images are looked for. Raises EngineError or UsageError for a login that cannot be read."""
+    from orbiter import cached
     from orbiter.engine import Buildx
-    from orbiter.published import Registry
     from orbiter.survey import Places
 
     if not registry:
         return Places(engine=Buildx(), registry=None)
-    project = planned.plan.project
-    repo = os.environ.get("REPO", project.repo)
-    ca = planned.config.parent / project.mirrors.ca if project.mirrors.ca else None
-    return Places(engine=Buildx(), registry=Registry(repo, _login(repo), ca))
+    repo = os.environ.get("REPO", planned.plan.project.repo)
+    return Places(engine=Buildx(), registry=cached.connect(repo, planned.plan, planned.config.parent, retries=2))
 
 
 def verdicts(
@@ -73,34 +73,16 @@ def _wanted(planned: "Planned", files: "FileSet", platforms: tuple[str, ...]) ->
 
 
 def _earlier(planned: "Planned") -> "Iterator[Lock]":
-    """Former states of the lock, read when they are asked for."""
-    from orbiter import engine, lock
+    """Former states of the lock, the newest first, read when they are asked for; none where there is no git."""
+    from orbiter import lock
+    from orbiter.engine import Git
 
-    for text in engine.earlier(planned.config.parent / lock.FILE):
-        try:
-            yield lock.parse(text)
-        except LockError:
-            continue
-
-
-def _login(repo: str) -> "Login | None":
-    """What Docker keeps for the registry; None without, and where a helper does not answer: Buildx is asked then."""
-    from orbiter import credentials
-    from orbiter.engine import Buildx
-    from orbiter.plan import host_and_path
-
-    path = Path(os.environ.get("DOCKER_CONFIG") or Path("~/.docker").expanduser()) / "config.json"
+    git = Git(planned.config.parent)
     try:
-        config = credentials.parse(path.read_bytes(), str(path))
-    except OSError:
-        return None
-    names = credentials.servers(host_and_path(repo)[0])
-    helper = credentials.helper(config, names)
-    try:
-        for name in names if helper else ():
-            found = Buildx().credential(helper, name) if helper else None
-            if found and found[0] != "<token>":
-                return credentials.Login(user=found[0], secret=found[1])
+        texts = [git.show(commit, lock.FILE) for commit in git.commits(lock.FILE, _EARLIER)]
     except EngineError:
-        return None
-    return credentials.from_config(config, names, str(path))
+        return
+    for text in texts:
+        with suppress(LockError):
+            if text is not None:
+                yield lock.parse(text)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.EXAMPLES
-    + "  orbiter compile\n  orbiter compile --check     in CI: is what is committed what the configuration gives?\n"
+    + "  orbiter compile\n  orbiter compile --check     in CI: are the committed files up to date?\n"
+    "  orbiter compile --locked    never without the lock that fits\n"
     "  orbiter compile --diff      what would change?\n  orbiter compile -o out      somewhere else"
 )
 @options.file
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 @click.option(
     "--check",
     is_flag=True,
-    help="Write nothing; end with 1 if the files are not what the configuration gives.",
+    help="Write nothing; end with 1 if the files are not what the configuration gives, or the lock does not fit it.",
 )
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
+@options.locked
 @options.form("text", "json")
-def compile(file: str | None, out: str | None, check: bool, diff: bool, form: str) -> None:
+def compile(file: str | None, out: str | None, check: bool, diff: bool, locked: bool, form: str) -> None:
     """Write the Dockerfiles and docker-bake.hcl.
 
     Files that are right already are not touched, stale ones are removed, and files that Orbiter did not write
@@ -41,6 +43,8 @@ def compile(file: str | None, out: str | None, check: bool, diff: bool, form: st
     from orbiter import output, pipeline
 
     planned = options.planned(file, out)
+    if locked:
+        options.require_lock(planned)
     changes = pipeline.compare(planned, Path(out) if out else None)
     folder = Path(out) if out else planned.config.parent
     if not check and not diff:
@@ -53,8 +57,11 @@ def compile(file: str | None, out: str | None, check: bool, diff: bool, form: st
     elif not diff:
         _print_changes(changes)
     console.say(output.summary(changes, wrote=not check and not diff))
+    options.mention_lock(planned)
     if check and changes:
         raise CheckFailed("the generated files are stale; run 'orbiter compile'")
+    if check and planned.lock:
+        options.require_lock(planned)
 
 
 def _changes_as_data(changes: "Changes") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a person or a program gets to read: results on stdout, talk on stderr, colour on a terminal only."""
 
-import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,8 +28,18 @@ def _coloured(text: str, colour: str | None, stream: TextIO) -> str:
     return click.style(text, fg=colour) if colour and stream.isatty() and "NO_COLOR" not in os.environ else text
 
 
+def fitted(text: str, *, talk: bool = False) -> str:
+    """A result (or talk) for people, wrapped within its columns at the width of the terminal; in a pipe as it is."""
+    from orbiter.tables import fit
+
+    stream = sys.stderr if talk else sys.stdout
+    return fit(text, shutil.get_terminal_size().columns) if stream.isatty() else text
+
+
 def as_json(data: Any) -> str:
     """A result for programs, as text."""
+    import json
+
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 

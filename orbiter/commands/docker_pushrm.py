@@ -21,7 +21,7 @@ NAMES = ("README-containers.md", "README.md")
 
 @click.command(
     epilog=options.EXAMPLES + "  orbiter pushrm                          README.md, to the hub of docker.repo\n"
-    "  orbiter pushrm --dry-run                where it would go, and how long it is\n"
+    "  orbiter pushrm --dry-run                where it would go, its length\n"
     "  orbiter pushrm --short 'JupyterLab for the course'\n"
     "  orbiter pushrm --provider harbor2       a Harbor of your own\n"
     "\n\b\nLogin:\n"

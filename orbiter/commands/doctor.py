@@ -30,7 +30,7 @@ def doctor(file: str | None, form: str) -> None:
         console.print_json(diagnosis.as_data(verdicts))
     else:
         for level, line in diagnosis.as_text(verdicts):
-            console.show(line, COLOURS.get(level))
+            console.show(console.fitted(line), COLOURS.get(level))
     counted = diagnosis.counted(verdicts)
     if any(verdict.level == "problem" for verdict in verdicts):
         raise CheckFailed(counted)

@@ -11,7 +11,7 @@ from orbiter.errors import UsageError
 @click.command(
     epilog=options.EXAMPLES + "  orbiter images\n"
     "  orbiter images 'debian-*' --registry    also what is published\n"
-    "  orbiter images --format json | jq '.images[] | select(.state == \"stale\").target'"
+    "  orbiter images --format json | jq '.images[] | select(.digest).tag'"
 )
 @options.file
 @options.selection
@@ -20,7 +20,7 @@ from orbiter.errors import UsageError
 def images(
     file: str | None, targets: tuple[str, ...], family: str | None, image: str | None, registry: bool, form: str
 ) -> None:
-    """List the images of the project, and whether they are up to date.
+    """List the images of the project, up to date or stale.
 
     An image is stale if its Dockerfile, the other generated files, its labels or one of its parents are not what the
     configuration gives now; newer base images and packages, and files that 'copy' names, are not compared. One that

@@ -26,7 +26,7 @@ _DEBIAN = "debian:trixie-slim"
     "  orbiter init course --yes                a new folder, without a question\n"
     "  orbiter init --builder micromamba --packages 'xarray dask'\n"
     "  orbiter init --base alpine:3.23 --repo ghcr.io/example/course\n"
-    "  orbiter init --from .                    from the Binder repository that is here"
+    "  orbiter init --from .                    from the Binder repository here"
 )
 @options.file
 @click.argument("folder", required=False, metavar="[DIR]")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orbiter.commands import console
+from orbiter.errors import CheckFailed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -72,6 +73,37 @@ def consent(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def locked(command: Command) -> Command:
+    """`--locked`, for commands that `require_lock` then."""
+    return click.option("--locked", is_flag=True, help="End with 1 unless orbiter.lock pins everything.")(command)
+
+
+def require_lock(planned: "Planned") -> None:
+    """Raises CheckFailed, with the entries, unless the lock fits the configuration."""
+    from orbiter import lock as locks
+    from orbiter import pipeline
+
+    stale, unpinned = pipeline.unlocked(planned)
+    if planned.lock is None and (stale or unpinned):
+        raise CheckFailed(f"there is no {locks.FILE}; run 'orbiter lock'")
+    if stale or unpinned:
+        names = ", ".join((*stale, *unpinned))
+        raise CheckFailed(f"{locks.FILE} is stale: {names}; run 'orbiter lock'")
+
+
+def mention_lock(planned: "Planned") -> None:
+    """Says that there is no lock, where one would pin packages."""
+    from orbiter import lock as locks
+
+    if planned.lock is None and any(map(locks.installs, planned.plan.project.images.values())):
+        console.say("no orbiter.lock: versions are resolved in the build; 'orbiter lock' pins them")
+
+
+def split_platforms(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The platforms of several `--platform`, each of which may have several, with commas between."""
+    return tuple(dict.fromkeys(name for each in given for name in each.split(",") if name))
 
 
 def given(file: str | None) -> str | None:

@@ -14,7 +14,7 @@ from orbiter.errors import EngineError
 @click.command(
     cls=container.WithCommand,
     epilog=options.EXAMPLES + "  orbiter r2d debian-base                 as Binder would open it\n"
-    "  orbiter r2d debian-base --no-run        only build, and print the name of the image",
+    "  orbiter r2d debian-base --no-run        only build, and print its name",
 )
 @options.file
 @options.selection

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.EXAMPLES + "  orbiter readme --init       begin: adds markers at the end of README.md\n"
-    "  orbiter readme              between the markers: what the configuration gives\n"
+    "  orbiter readme              what the configuration gives\n"
     "  orbiter readme --built      and versions and sizes, from the built images\n"
     "  orbiter readme --check      in CI: is it up to date?\n"
     "\n\b\nMarkers, each pair alone on its lines, in any order:\n"
-    "  <!-- orbiter:images -->   <!-- /orbiter:images -->     a table of the published images\n"
+    "  <!-- orbiter:images -->   <!-- /orbiter:images -->     the published images\n"
     "  <!-- orbiter:packages --> <!-- /orbiter:packages -->   their packages\n"
     "  <!-- orbiter:tags -->     <!-- /orbiter:tags -->       what to pull"
 )
@@ -81,6 +81,7 @@ def _read(path: Path, init: bool) -> bytes | None:
 
 def _ask_engine(plan: "BuildPlan") -> "dict[str, Built]":
     """Target → what the engine knows, of the published images that are in it; the others are said."""
+    from orbiter import inventory
     from orbiter import readme as parts
     from orbiter.engine import Buildx
 
@@ -89,9 +90,7 @@ def _ask_engine(plan: "BuildPlan") -> "dict[str, Built]":
         reference = plan.project.reference(target.name)
         try:
             if target.image.deployable:
-                inspected = engine.ask("image", "inspect", reference)
-                run = ("run", "--rm", "--pull=never", "--network=none", "--entrypoint=sh", reference)
-                known[target.name] = parts.built(inspected, engine.ask(*run, "-c", parts.PROBE))
+                known[target.name] = parts.built(*inventory.contents(engine, reference))
         except EngineError as error:
             if "No such image" not in str(error):
                 raise

@@ -11,7 +11,7 @@ from orbiter.commands import console, container, options
     "  orbiter run -b debian -i base           as in the original tool\n"
     "  orbiter run debian-base --open          in the browser\n"
     "  orbiter run debian-base -d              in the background\n"
-    "  orbiter run debian-base --as-me         with your own user id, for your own files\n"
+    "  orbiter run debian-base --as-me         with your user id and files\n"
     "  orbiter run debian-base -e DEBUG=1 --gpus all\n"
     "  orbiter run debian-base -- jupyter notebook --ip=0.0.0.0",
 )

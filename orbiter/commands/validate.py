@@ -13,8 +13,9 @@ from orbiter.errors import ConfigError
     "  orbiter validate --format github    annotations in GitHub Actions"
 )
 @options.file
+@options.locked
 @options.form("text", "json", "github")
-def validate(file: str | None, form: str) -> None:
+def validate(file: str | None, locked: bool, form: str) -> None:
     """Check the configuration.
 
     Reports everything that is wrong, each with FILE:LINE:COLUMN, and ends with 2 if there is an error.
@@ -23,9 +24,10 @@ def validate(file: str | None, form: str) -> None:
     from orbiter.diagnostics import Finding, as_github, as_json
 
     config = pipeline.find(options.given(file), Path())
-    findings: tuple[Finding, ...]
+    planned, findings = None, tuple[Finding, ...]()
     try:
-        findings, valid = pipeline.make_plan(config).warnings, True
+        planned = pipeline.make_plan(config)
+        findings, valid = planned.warnings, True
     except ConfigError as error:
         findings, valid = error.findings, False
     if form == "json":
@@ -41,3 +43,5 @@ def validate(file: str | None, form: str) -> None:
         console.say(f"{config}: valid", colour="green")
     if not valid:
         raise click.exceptions.Exit(ConfigError.exit_code)
+    if locked and planned:
+        options.require_lock(planned)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from orbiter.errors import EngineError, LockError
@@ -40,34 +41,79 @@ class Solved:
     newest: str | None
 
 
-def solve(question: Question, cache: Path) -> Solved:
-    """Asks the channels. `cache` keeps their indexes. Raises LockError, with the solver's reason, if there is no
-    solution; EngineError if rattler is missing or a channel does not answer."""
-    try:
-        from rattler import RepoDataRecord
-        from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
-    except ImportError as error:
-        raise EngineError(
-            "locking conda environments needs py-rattler; install it: pip install 'orbiter[lock]'"
-        ) from error
-    try:
-        records = asyncio.run(_solve(question, cache))
-    except SolverError as error:
-        raise LockError(str(error).strip()) from error
-    except (GatewayError, FetchRepoDataError) as error:
-        raise EngineError(f"a conda channel does not answer: {error}") from error
-    # Installers of explicit lists link in their order: what a package needs comes before it.
-    by_name = {record.name.normalized: record for record in records}
-    names = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(records))]
-    packages = tuple(_package(by_name[name], question.mirror) for name in names)
-    dates = [record.timestamp for record in records if record.timestamp]
-    return Solved(packages=packages, newest=_date(max(dates)) if dates else None)
+class Solver:
+    """Asks the channels, for several threads at once. `cache` keeps their indexes; `offline` takes them from there."""
+
+    def __init__(self, cache: Path, *, offline: bool) -> None:
+        self._cache, self._offline = cache, offline
+        self._gateway: rattler.Gateway | None = None
+        self._guard = Lock()
+        self._running: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ends what is being solved, in any thread, and refuses what comes."""
+        with self._guard:
+            self._stopped = True
+            for task, loop in self._running.items():
+                loop.call_soon_threadsafe(task.cancel)
+
+    def solve(self, question: Question) -> Solved:
+        """Raises LockError, with the solver's reason, if there is no solution; EngineError if rattler is missing or a
+        channel does not answer."""
+        try:
+            from rattler import RepoDataRecord
+            from rattler.exceptions import (
+                CacheDirError,
+                FetchRepoDataError,
+                GatewayError,
+                InvalidMatchSpecError,
+                SolverError,
+            )
+        except ImportError as error:
+            raise EngineError(
+                "locking conda environments needs py-rattler; install it: pip install 'orbiter[lock]'"
+            ) from error
+        try:
+            records = asyncio.run(self._watched(question))
+        except (InvalidMatchSpecError, SolverError) as error:
+            raise LockError(str(error).strip()) from error
+        except (CacheDirError, GatewayError, FetchRepoDataError) as error:
+            raise EngineError(f"conda: a channel does not answer: {error}") from error
+        # Installers of explicit lists link in their order: what a package needs comes before it.
+        by_name = {record.name.normalized: record for record in records}
+        names = [record.name.normalized for record in RepoDataRecord.sort_topologically(list(records))]
+        packages = tuple(_package(by_name[name], question.mirror) for name in names)
+        dates = [record.timestamp for record in records if record.timestamp]
+        return Solved(packages=packages, newest=_date(max(dates)) if dates else None)
+
+    async def _watched(self, question: Question) -> Sequence["rattler.RepoDataRecord"]:
+        """The answer, unless `stop` comes first."""
+        task = asyncio.current_task()
+        assert task is not None
+        with self._guard:
+            if self._stopped:
+                raise EngineError("interrupted")
+            self._running[task] = asyncio.get_running_loop()
+            self._gateway = gateway = self._gateway or _gateway(self._cache, offline=self._offline)
+        try:
+            return await _solve(question, gateway)
+        finally:
+            with self._guard:
+                del self._running[task]
 
 
-async def _solve(question: Question, cache: Path) -> Sequence["rattler.RepoDataRecord"]:
+def _gateway(cache: Path, *, offline: bool) -> "rattler.Gateway":
+    from rattler import Client, Gateway, SourceConfig
+
+    config = SourceConfig(cache_action="force-cache-only" if offline else "cache-or-fetch")
+    # The client knows the credentials of this user: netrc, the key store, RATTLER_AUTH_FILE.
+    return Gateway(cache_dir=cache, default_config=config, client=Client.authenticated_client())
+
+
+async def _solve(question: Question, gateway: "rattler.Gateway") -> Sequence["rattler.RepoDataRecord"]:
     import rattler
 
-    gateway = rattler.Gateway(cache_dir=cache)
     channels = [_channel(name, question.mirror) for name in question.conda.channels]
     platforms: Any = [SUBDIRS[question.platform], "noarch"]
     kept = await _records(gateway, channels, platforms, question.kept) if question.kept else []

@@ -1,11 +1,13 @@
 """Python packages by uv: what it is told, and what becomes of its answer, a pylock.toml (PEP 751)."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from orbiter.lock import PipPackage
+from orbiter.lock import CondaPackage, PipPackage
 from orbiter.pins import machine
 
 _LEGACY = {17: "2014", 12: "2010", 5: "1"}
@@ -27,29 +29,35 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The answer of a resolver. `compiled` names packages without a wheel: name, version and the platforms."""
+    """The answer of a resolver. `compiled` names packages without a wheel: name, version and the platforms; `yanked`
+    those that were taken back, with the reason."""
 
     packages: tuple[PipPackage, ...]
     newest: str | None
     compiled: tuple[tuple[str, str, tuple[str, ...]], ...]
+    yanked: tuple[str, ...] = ()
 
 
 class Unusable(ValueError):
-    """A package that was resolved, but has no file for a platform: `name version: reason`."""
+    """A package that was resolved, but has no file for a platform, or none with a hash: `name version: reason`."""
 
 
-def command(environment: Environment, *, constrained: bool, upgrade: Iterable[str] | None, offline: bool) -> list[str]:
+def command(
+    environment: Environment, *, interpreter: str, constrained: bool, upgrade: Iterable[str] | None, offline: bool
+) -> list[str]:
     """uv's arguments, in a folder with requirements.in, pyproject.toml and perhaps constraints.txt and pylock.toml.
 
-    `upgrade` names packages whose old version does not count, empty for all of them; None keeps every old version
-    that still fits.
+    `interpreter` is a Python of this machine, for sources that tell their requirements only if they are run: without
+    it, uv downloads one of the environment's version. `upgrade` names packages whose old version does not count, empty
+    for all of them; None keeps every old version that still fits.
     """
-    words = ["pip", "compile", "--quiet", "--no-progress", "--universal", "--python-version", environment.python]
+    words = ["pip", "compile", "--no-progress", "--universal", "--python-version", environment.python]
+    words += ["--python", interpreter, "--no-python-downloads"]
     words += ["--format", "pylock.toml", "--no-header", "--no-annotate", "--output-file", "pylock.toml"]
     if constrained:
         words += ["--constraints", "constraints.txt"]
     if upgrade is not None:
-        names = list(upgrade)
+        names = sorted(upgrade)
         words += [word for name in names for word in ("--upgrade-package", name)] if names else ["--upgrade"]
     return [*words, *["--offline"] * offline, "requirements.in"]
 
@@ -68,9 +76,48 @@ def _marker(environment: Environment, platform: str) -> str:
     )
 
 
-def constraints(packages: Iterable[PipPackage]) -> str:
-    """The versions that are there already, as a requirements file."""
-    return "".join(f"{package.name}=={package.version}\n" for package in packages if not package.url)
+def constraints(packages: Iterable[PipPackage], others: Mapping[str, str]) -> str:
+    """The versions that are there already, as a requirements file. `others` are not of pip: name → version."""
+    lines = {package.name: _exactly(package) for package in packages}
+    return "".join(f"{line}\n" for line in ({name: f"{name}=={others[name]}" for name in others} | lines).values())
+
+
+def _exactly(package: PipPackage) -> str:
+    return f"{package.name} @ {package.url}" if package.url else f"{package.name}=={package.version}"
+
+
+def provided(packages: Iterable[CondaPackage]) -> dict[str, str]:
+    """Python packages that conda installs, as PyPI names them: pip is to leave them as they are.
+
+    conda-forge calls a package as PyPI does, or adds `-base` or `-core` where another one has its optional parts.
+    """
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion, Version
+
+    found: dict[str, str] = {}
+    for package in packages:
+        try:
+            version = str(Version(package.version))
+        except InvalidVersion:
+            continue
+        found[canonicalize_name(re.sub("-(base|core)$", "", package.name))] = version
+    found.pop("python", None)
+    return found
+
+
+def without(resolved: Resolved, others: Mapping[str, str]) -> Resolved:
+    """The answer without what another installer brings."""
+    return replace(
+        resolved,
+        packages=tuple(package for package in resolved.packages if package.name not in others),
+        compiled=tuple(each for each in resolved.compiled if each[0] not in others),
+    )
+
+
+def variables(index: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """What uv is told beside its arguments: the index of the configuration, unless the environment names one, which
+    may have credentials."""
+    return {"UV_DEFAULT_INDEX": index} if index and "UV_DEFAULT_INDEX" not in environment else {}
 
 
 def preferences(packages: Iterable[PipPackage]) -> str:
@@ -80,6 +127,16 @@ def preferences(packages: Iterable[PipPackage]) -> str:
         f'\n[[packages]]\nname = "{package.name}"\nversion = "{package.version}"\n'
         for package in packages
         if not package.url and not package.platforms
+    )
+
+
+_YANKED = re.compile(r"^warning: `([^`=]+)==([^`]+)` is yanked(?: \(reason: \"(.*)\"\))?", re.MULTILINE)
+
+
+def yanked(said: str) -> tuple[str, ...]:
+    """The packages of which uv warns that they were taken back: the old lock has them, or the range asks for them."""
+    return tuple(
+        f"{name} {version}" + (f" ({reason})" if reason else "") for name, version, reason in _YANKED.findall(said)
     )
 
 
@@ -95,7 +152,7 @@ def read(text: str, environment: Environment) -> Resolved:
             PipPackage(
                 name=each["name"],
                 version=each.get("version", ""),
-                files={name: f"sha256:{file['hashes']['sha256']}" for name, file in sorted(files.items())},
+                files={name: _hash(each, file) for name, file in sorted(files.items())},
                 url=_address(each),
                 platforms=platforms if platforms != environment.platforms else (),
             )
@@ -106,14 +163,25 @@ def read(text: str, environment: Environment) -> Resolved:
     return Resolved(packages=tuple(packages), newest=max(dates, default=None), compiled=tuple(compiled))
 
 
+def _hash(package: Mapping[str, Any], file: Mapping[str, Any]) -> str:
+    if "sha256" not in file.get("hashes", {}):
+        raise Unusable(
+            f"{package['name']} {package.get('version', '')} has no sha256 in its index: it cannot be locked"
+        )
+    return f"sha256:{file['hashes']['sha256']}"
+
+
 def _applies(package: Mapping[str, Any], environment: Environment, platform: str) -> bool:
-    if "marker" not in package:
-        return True
+    return "marker" not in package or _holds(package["marker"], environment, platform)
+
+
+@cache
+def _holds(marker: str, environment: Environment, platform: str) -> bool:
     from packaging.markers import Marker
 
     minor = ".".join(environment.python.split(".")[:2])
     full = environment.python if environment.python != minor else f"{minor}.0"
-    return Marker(package["marker"]).evaluate(
+    return Marker(marker).evaluate(
         {
             "python_version": minor,
             "python_full_version": full,
@@ -171,6 +239,7 @@ def _wheels(wheels: Iterable[Any], environment: Environment, platform: str) -> I
             yield name, wheel
 
 
+@cache
 def _tags(environment: Environment, platform: str) -> frozenset[str]:
     from packaging.tags import compatible_tags, cpython_tags
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orbiter import output, pipeline
+from orbiter.caching import cache_tag
 from orbiter.plan import tags
 
 CASES = Path(__file__).parent.parent / "cases"
@@ -98,8 +99,35 @@ def test_environment_overrides_the_variables(engine: Mapping[str, str], tmp_path
     for name in ("alpine-base", "alpine-base-build"):
         ref = f"c.example.org/y:{name}"
         assert target[name]["cache-from"] == [{"ref": ref, "type": "registry"}]
-        assert target[name]["cache-to"] == [{"mode": "max", "ref": ref, "type": "registry"}]
+        assert target[name]["cache-to"] == [{"ignore-error": "true", "mode": "max", "ref": ref, "type": "registry"}]
         assert target[name]["platforms"] == ["linux/arm64"]
+
+
+@pytest.mark.engine
+def test_every_target_has_a_cache_of_its_own(project: Path, engine: Mapping[str, str]) -> None:
+    """Caches of the published images alone were tried: steps of nested builds and parents ran again (docs/adr/0001)."""
+    plan = compiled(project).plan
+    names = [target.name for target in plan.targets]
+    main = plan.project.cache.main
+    for branch in ("", main, "feature/größe", "e\u0301#", "x" * 150):
+        variables = {"CACHE_REPO": "c.example.org/y", "CACHE_BRANCH": branch, "CACHE_WRITE": "1"}
+        read = json.loads(bake(project, engine, "--print", *names, **variables))["target"]
+        for name in names:
+            own = f"c.example.org/y:{cache_tag(name, branch, main)}"
+            refs = [each["ref"] for each in read[name]["cache-from"] if each["type"] == "registry"]
+            assert refs == list(dict.fromkeys((own, f"c.example.org/y:{name}")))
+            assert all(each["ignore-error"] == "true" for each in read[name]["cache-to"])
+            assert [each["ref"] for each in read[name]["cache-to"] if each["type"] == "registry"] == [own]
+        assert len({read[name]["cache-to"][0]["ref"] for name in names}) == len(names)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("value", ["", "0", "false"])
+def test_a_cache_can_be_read_only(value: str, engine: Mapping[str, str], tmp_path: Path) -> None:
+    config = Path(shutil.copy(CASES / "minimal" / "config.yaml", tmp_path))
+    compiled(config)
+    read = json.loads(bake(config, engine, "--print", CACHE_REPO="c.example.org/y", CACHE_WRITE=value))["target"]
+    assert all("cache-to" not in target and "cache-from" in target for target in read.values())
 
 
 def test_hadolint_finds_nothing(project: Path, hadolint: str) -> None:

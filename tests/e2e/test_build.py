@@ -89,7 +89,8 @@ def test_a_pipe_gets_a_line_a_step_and_a_table(project: Project) -> None:
         "debian-right": "built",
         "debian-top": "built",
     }
-    assert "critical path: debian-core → debian-left → debian-top, " in done.stdout
+    # On a busy machine the export of the one or the other may take longest.
+    assert re.search(r"^critical path: .*debian-(left → debian-top|right), \d+\.\d s$", done.stdout, re.MULTILINE)
 
     file = project.folder / "out.json"
     again = project.build("--format", "json", "--metadata", str(file))

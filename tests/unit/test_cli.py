@@ -19,8 +19,20 @@ build:
 BAD = GOOD.replace("builder: pip_core", "bulder: pip_core")
 FINDING = "orbiter.yaml:3:41: build.debian.core: unknown key 'bulder'; did you mean 'builder'?"
 COMMANDS = tuple(name for names in SECTIONS.values() for name in names)
+GROUPS = {
+    "builder": ("create",),
+    "cache": ("check", "ls", "prune"),
+    "ci": ("github", "gitlab"),
+    "export": ("jupyterhub",),
+}
+"""Commands that are groups, and the commands in them."""
+ALONE = tuple(
+    name for command in COMMANDS for name in ([f"{command} {each}" for each in GROUPS.get(command, ())] or [command])
+)
+"""Every command that does something."""
 INDEPENDENT = ("init", "schema", "completion", "clean", "docker-clean", "docker-prune", "doctor")
 """Commands that do without a valid configuration."""
+UNLOCKED = "no orbiter.lock: versions are resolved in the build; 'orbiter lock' pins them\n"
 
 
 @pytest.fixture
@@ -63,18 +75,25 @@ def test_wrong_configuration_is_2_and_writes_nothing(broken: Path, orbiter: Run,
     assert files(broken) == {"orbiter.yaml"}
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_into_80_columns(orbiter: Run, command: str) -> None:
+    done = orbiter(*filter(None, [command]), "--help", COLUMNS="80")
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
 def test_compile_lists_what_it_did(project: Path, orbiter: Run) -> None:
     done = orbiter("compile")
-    assert (done.returncode, done.stderr) == (0, "8 new\n")
+    assert (done.returncode, done.stderr) == (0, f"8 new\n{UNLOCKED}")
     assert {line.removeprefix("+ ") for line in done.stdout.splitlines()} == files(project) - {"orbiter.yaml"}
     again = orbiter("compile")
-    assert (again.returncode, again.stdout, again.stderr) == (0, "", "8 files, nothing to do\n")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", f"8 files, nothing to do\n{UNLOCKED}")
 
 
 def test_compile_check_and_diff_write_nothing(project: Path, orbiter: Run) -> None:
     check = orbiter("compile", "--check")
     assert check.returncode == 1
-    assert check.stderr == "8 new (nothing written)\norbiter: the generated files are stale; run 'orbiter compile'\n"
+    stale = "orbiter: the generated files are stale; run 'orbiter compile'\n"
+    assert check.stderr == f"8 new (nothing written)\n{UNLOCKED}{stale}"
     diff = orbiter("compile", "--diff")
     assert diff.returncode == 0
     assert "+FROM debian:trixie-slim" in diff.stdout
@@ -132,11 +151,13 @@ def test_build_does_not_push_and_load_at_once(project: Path, orbiter: Run) -> No
     assert "exclude each other" in done.stderr
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in INDEPENDENT])
+@pytest.mark.parametrize("command", [name for name in ALONE if name not in INDEPENDENT])
 @pytest.mark.parametrize("before", [True, False], ids=["orbiter -f FILE command", "orbiter command -f FILE"])
 def test_file_can_stand_before_and_after_the_command(tmp_path: Path, orbiter: Run, command: str, before: bool) -> None:
     (tmp_path / "lab.yaml").write_text(BAD)
-    done = orbiter(*(("-f", "lab.yaml", command) if before else (command, "-f", "lab.yaml")))
+    needed = {"builder create": ["name"], "cache prune": ["--older-than", "30d"]}
+    words = (*command.split(), *needed.get(command, []))
+    done = orbiter(*(("-f", "lab.yaml", *words) if before else (*words, "-f", "lab.yaml")))
     assert done.returncode == 2
     assert FINDING.replace("orbiter.yaml", "lab.yaml") in done.stdout + done.stderr
 
@@ -205,8 +226,8 @@ def test_version_and_help(orbiter: Run) -> None:
     main = orbiter("--help").stdout
     assert all(f"\n  {command} " in main for command in COMMANDS)
     assert "Exit codes:" in main
-    for command in COMMANDS:
-        done = orbiter(command, "-h")
+    for command in {*COMMANDS, *ALONE}:
+        done = orbiter(*command.split(), "-h")
         assert done.returncode == 0
         assert "Examples:" in done.stdout
 

@@ -37,7 +37,7 @@ def files(text: str = CONFIG) -> Mapping[str, str]:
 
 def labels(text: str) -> dict[str, str]:
     """The hashes of the published images, as the bake file says them."""
-    return dict(re.findall(r'labels\("([^"]+)", "[^"]*", "([0-9a-f]{16})",', files(text)[BAKE_FILE]))
+    return dict(re.findall(r'labels\("([^"]+)", "[^"]*", "([0-9a-f]{16})", {', files(text)[BAKE_FILE]))
 
 
 def changed(old: str, new: str) -> set[str]:

@@ -188,4 +188,7 @@ def test_commands_have_the_options_that_they_are_called_with(page: str, argument
     context = click.Context(cli, info_name="orbiter")
     command = cli.get_command(context, arguments[0])
     assert command is not None, f"{page}: {arguments[0]}"
-    command.make_context(arguments[0], arguments[1:], parent=context)
+    inner = command.make_context(arguments[0], arguments[1:], parent=context)
+    if isinstance(command, click.Group):
+        # The groups have no options of their own.
+        command.commands[arguments[1]].make_context(arguments[1], arguments[2:], parent=inner)

@@ -10,7 +10,8 @@ import pytest
 
 from orbiter import pipeline
 from orbiter.drawing import as_svg
-from orbiter.graph import Graph, as_data, as_dot, as_mermaid, as_text, graph
+from orbiter.graph import Graph, as_data, as_dot, as_mermaid, as_text, graph, marked
+from orbiter.images import LocalImage, Row, State
 from orbiter.plan import restrict
 from tests.conftest import ROOT, SEED, Run
 
@@ -147,9 +148,10 @@ def test_data_has_nodes_and_edges(tmp_path: Path) -> None:
     assert data["nodes"][1]["about"] == "pip_core on debian:trixie-slim"
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["", "local"])
 @pytest.mark.parametrize("text", [CONFIG, (ROOT / "orbiter.yaml").read_text(), SEED.read_text(), large()])
-def test_picture_has_every_node_and_no_line_crosses_a_box(tmp_path: Path, text: str) -> None:
-    shown = graph_of(tmp_path, text)
+def test_picture_has_every_node_and_no_line_crosses_a_box(tmp_path: Path, text: str, asked: bool) -> None:
+    shown = local(graph_of(tmp_path, text)) if asked else graph_of(tmp_path, text)
     picture = ElementTree.fromstring(as_svg(shown))
     boxes = {}
     for group in picture.iter(f"{SVG}g"):
@@ -159,7 +161,7 @@ def test_picture_has_every_node_and_no_line_crosses_a_box(tmp_path: Path, text: 
         assert title is not None
         assert title.text
         x, y, width, height = (float(box.attrib[name]) for name in ("x", "y", "width", "height"))
-        boxes[label.text] = (x, y, x + width, y + height)
+        boxes[(label.text or "").partition(" · ")[0]] = (x, y, x + width, y + height)
     assert set(boxes) == {node.name for node in shown.nodes}
     lines = [line for path in picture.iter(f"{SVG}path") if "tip" not in path.attrib["class"] for line in pieces(path)]
     assert len(lines) >= len(shown.edges)
@@ -187,6 +189,60 @@ def test_picture_follows_the_screen_and_needs_nothing_else(tmp_path: Path) -> No
     text = as_svg(graph_of(tmp_path, CONFIG))
     assert "prefers-color-scheme: dark" in text
     assert re.findall(r"https?://[^\"]+|url\(", text) == ["http://www.w3.org/2000/svg"]
+
+
+def local(shown: Graph) -> Graph:
+    """The graph, of whose images one is up to date, one stale, and the others not built."""
+    states: dict[str, State] = {"debian-core": "up to date", "debian-base": "stale"}
+    image = LocalImage(id="1", references=(), digests=(), labels={}, size=214_000_000, created=0.0)
+
+    def row(name: str, reference: str) -> Row:
+        state = states.get(name, "not built")
+        return Row(target=name, reference=reference, state=state, image=image if name in states else None)
+
+    names = [node.name for node in shown.nodes if node.kind == "image"]
+    return marked(shown, [row(name, f"x:{name}-{tag}") for name in names for tag in ("1", "latest")])
+
+
+def test_text_says_what_the_engine_has(tmp_path: Path) -> None:
+    lines = as_text(local(graph_of(tmp_path, CONFIG, "debian-geo"))).splitlines()
+    assert {re.split(r"  +\d  ", line)[0].split()[-1]: re.split(r"  +\d  ", line)[1] for line in lines[2:]} == {
+        "debian-core": "up to date, 214 MB",
+        "debian-base-build": "built only",
+        "debian-geo-build": "built only",
+        "debian-base": "stale, 214 MB; + environment of its build",
+        "debian-geo": "not built; + what its build adds",
+    }
+
+
+def test_pictures_mark_what_the_engine_has(tmp_path: Path) -> None:
+    shown = local(graph_of(tmp_path, CONFIG, "debian-geo"))
+    mermaid = as_mermaid(shown)
+    assert '    debian_core["debian-core<br>up to date, 214 MB"]\n' in mermaid
+    for name, target in (("current", "debian_core"), ("stale", "debian_base"), ("absent", "debian_geo")):
+        assert f"  class {target} {name}\n" in mermaid
+    dot = as_dot(shown)
+    assert 'label="debian-base\\nstale, 214 MB" fillcolor="#fff8c5"]' in dot
+    picture = ElementTree.fromstring(as_svg(shown))
+    labels = {
+        "".join(group.itertext()).split("\n")[-2].strip(): group.attrib["class"] for group in picture.iter(f"{SVG}g")
+    }
+    assert labels["debian-core · up to date, 214 MB"] == "image current"
+    assert labels["debian-base · stale, 214 MB"] == "image stale"
+    assert labels["debian-geo · not built"] == "image absent"
+    assert labels["debian-base-build"] == "build"
+    assert [(node["state"], node["size"]) for node in as_data(shown)["nodes"]][:3] == [
+        (None, None),
+        ("up to date", 214_000_000),
+        (None, None),
+    ]
+
+
+def test_local_without_an_engine_is_4(tmp_path: Path, orbiter: Run) -> None:
+    (tmp_path / "orbiter.yaml").write_text(CONFIG)
+    done = orbiter("graph", "--local", PATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("orbiter: docker is not installed")
 
 
 def test_format_comes_from_the_ending_of_the_file(tmp_path: Path, orbiter: Run) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,14 +60,18 @@ def project(text: str = CONFIG) -> Project:
 def made(project: Project) -> Lock:
     """A lock that fits, without packages."""
     targets: dict[str, Entry] = {}
-    for image in lock.in_order(project):
-        targets[image.target] = Entry(inputs=lock.inputs(project, image, targets))
+    below = lock.foundations(project)
+    for image in lock.in_order(project, below):
+        under = [targets[each.target] for each in below[image.target]]
+        targets[image.target] = Entry(inputs=lock.inputs(project, image, under))
     return Lock(targets=targets)
 
 
 def test_text_and_back() -> None:
     assert lock.parse(lock.dump(FULL)) == FULL
     assert lock.parse(lock.dump(Lock())) == Lock()
+    some = Lock(platforms=("linux/arm64",))
+    assert lock.parse(lock.dump(some)) == some
 
 
 def test_text_is_what_its_schema_describes() -> None:
@@ -114,8 +119,7 @@ def test_what_is_no_lock_is_refused_with_a_way_out(text: str, message: str) -> N
 
 
 def test_images_agree_with_what_they_stand_on() -> None:
-    images = project().images
-    found = {name: [each.target for each in lock.foundation(project(), image)] for name, image in images.items()}
+    found = {name: [each.target for each in below] for name, below in lock.foundations(project()).items()}
     assert found["debian-base-build"] == []
     assert found["debian-lab-build"] == ["debian-base-build"]
     # Its own build starts from the core, but what it is copied to has base's packages.
@@ -147,6 +151,22 @@ def test_other_versions_below_make_stale_what_stands_on_them() -> None:
     base = before.targets["debian-base-build"]
     after = Lock(targets={**before.targets, "debian-base-build": Entry(inputs=base.inputs, pip=packages)})
     assert lock.stale(project(), after) == ("debian-lab-build", "debian-apart-build")
+
+
+def test_the_same_packages_below_leave_what_stands_on_them_alone() -> None:
+    before = made(project())
+    base = replace(before.targets["debian-base-build"], inputs="sha256:5", newest="2026-02-01T00:00:00Z")
+    after = Lock(targets={**before.targets, "debian-base-build": base})
+    stale = lock.stale(project(), after)
+    assert stale[0] == "debian-base-build"
+    repaired = replace(base, inputs=before.targets["debian-base-build"].inputs)
+    assert lock.stale(project(), Lock(targets={**before.targets, "debian-base-build": repaired})) == ()
+
+
+def test_other_platforms_make_all_stale_that_names_none() -> None:
+    assert lock.stale(project(), replace(made(project()), platforms=("linux/arm64",))) == tuple(
+        lock.stale(project(), Lock())
+    )
 
 
 def test_lock_of_a_case_is_read(tmp_path: Path) -> None:

@@ -127,15 +127,18 @@ def test_addresses_are_kept_with_their_commit_or_hash() -> None:
 
 
 def test_uv_is_told_what_counts() -> None:
-    words = pip.command(BOTH, constrained=True, upgrade=("numpy",), offline=True)
+    words = pip.command(BOTH, interpreter="python", constrained=True, upgrade=("numpy",), offline=True)
     assert words[:2] == ["pip", "compile"]
     assert words[words.index("--python-version") + 1] == "3.13"
+    # uv would download a Python 3.13, a minute's work, only to run setup.py of old packages.
+    assert words[words.index("--python") + 1] == "python"
+    assert "--no-python-downloads" in words
     assert words[words.index("--constraints") + 1] == "constraints.txt"
     assert words[words.index("--upgrade-package") + 1] == "numpy"
     assert words[-2:] == ["--offline", "requirements.in"]
-    assert "--upgrade" in pip.command(BOTH, constrained=False, upgrade=(), offline=False)
+    assert "--upgrade" in pip.command(BOTH, interpreter="python", constrained=False, upgrade=(), offline=False)
     assert not {"--upgrade", "--offline", "--constraints"} & set(
-        pip.command(BOTH, constrained=False, upgrade=None, offline=False)
+        pip.command(BOTH, interpreter="python", constrained=False, upgrade=None, offline=False)
     )
     assert pip.pyproject(ALPINE) == (
         "[tool.uv]\nenvironments = [\n  \"sys_platform == 'linux' and platform_machine == 'x86_64' "
@@ -172,3 +175,38 @@ def test_npm_addresses_are_the_public_ones() -> None:
     assert read["node_modules/a/node_modules/@s/b"]["resolved"] == "https://registry.npmjs.org/@s/b/-/b-2.0.0.tgz"
     assert "resolved" not in npm.read(text, None)["node_modules/a"]
     assert npm.versions(read) == {"a": "1.0.0"}
+
+
+def test_what_conda_installs_is_known_by_pypis_name() -> None:
+    def package(name: str, version: str) -> CondaPackage:
+        return CondaPackage(name=name, version=version, build="0", url="", sha256="")
+
+    installed = (package("python", "3.13.2"), package("matplotlib-base", "3.10"), package("tzdata", "2025b"))
+    there = pip.provided((*installed, package("ruamel.yaml", "0.18"), package("jpeg", "9e")))
+    assert there == {"matplotlib": "3.10", "tzdata": "2025b0", "ruamel-yaml": "0.18"}
+    own = PipPackage(name="x", version="1", url="git+https://example.org/x@0a1b")
+    assert pip.constraints((own,), {"x": "2", "six": "1.17"}) == "x @ git+https://example.org/x@0a1b\nsix==1.17\n"
+    found = pip.read(pylock((), "x-1.tar.gz"), ALPINE)
+    assert pip.without(found, {"x": "1"}).packages == ()
+    assert pip.without(found, {"x": "1"}).compiled == ()
+
+
+def test_an_index_of_the_environment_stays() -> None:
+    assert pip.variables("https://a.example.org", {}) == {"UV_DEFAULT_INDEX": "https://a.example.org"}
+    assert pip.variables("https://a.example.org", {"UV_DEFAULT_INDEX": "https://u:p@a.example.org"}) == {}
+    assert pip.variables(None, {}) == {}
+
+
+def test_yanked_packages_are_read_from_warnings() -> None:
+    said = 'Resolved 2\nwarning: `a==1.0` is yanked (reason: "broken")\nwarning: `b==2` is yanked\nwarning: else\n'
+    assert pip.yanked(said) == ("a 1.0 (broken)", "b 2")
+
+
+def test_only_the_named_node_packages_are_upgraded() -> None:
+    paths = ("", "node_modules/a", "node_modules/a/node_modules/b", "node_modules/b", "node_modules/@s/b")
+    packages = {path: {"version": "1"} for path in paths}
+    assert npm.kept(packages, None) == packages
+    assert npm.kept(packages, ()) == {}
+    assert list(npm.kept(packages, ("b",))) == ["", "node_modules/a", "node_modules/@s/b"]
+    assert list(npm.kept(packages, ("a",))) == ["", "node_modules/b", "node_modules/@s/b"]
+    assert npm.every(packages) == {"a", "b", "@s/b"}

@@ -239,9 +239,9 @@ def test_a_registry_without_mirror_is_no_context() -> None:
 
 
 def test_variables_are_those_that_are_used(two: BuildPlan) -> None:
-    names = ["REPO", "VERSION", "CACHE_REPO", "PLATFORMS"]
+    names = ["REPO", "VERSION", "CACHE_REPO", "CACHE_BRANCH", "CACHE_WRITE", "PLATFORMS", "REVISION", "CREATED"]
     assert [variable.name for variable in two.variables] == [*names, "MICROMAMBA_IMAGE", "UV_IMAGE"]
-    assert [variable.default for variable in two.variables[:4]] == ["example.org/x", "1.0", "", ""]
+    assert [variable.default for variable in two.variables[:8]] == ["example.org/x", "1.0", "", "", "1", "", "", ""]
     text = "mirrors: {docker.io: hub, ghcr.io: hub2}\nbuild: {d: {core: {image: 'debian:trixie', builder: pip_core}}}"
     assert [variable.name for variable in planned(text).variables] == [*names, "MIRROR_DOCKER_IO"]
 

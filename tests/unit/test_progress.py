@@ -130,6 +130,53 @@ def test_a_step_that_another_build_did_before_is_cached() -> None:
     assert progress.work(done=True)["a-core"] == Work(result="cached", seconds=9.0)
 
 
+def test_steps_know_when_they_ran_and_what_they_followed() -> None:
+    progress, _ = listen("built")
+    steps = {(step.target, step.text): step for step in progress.steps() if step.kind == "step"}
+    first, script = steps["debian-base-build", "uv pip install"], steps["debian-base-build", "a script"]
+    assert (first.state, first.because, first.stage, first.number) == ("ran", (), "stage-0", 2)
+    assert script.because == (("debian-base-build", "uv pip install"),)
+    assert first.began < first.ended <= script.began < script.ended
+    assert first.digest in script.inputs
+    assert steps["debian-base", "COPY /opt/venv /opt/venv"].because == (("debian-base-build", "WORKDIR /home/jovyan"),)
+    assert {step.state for name, step in steps.items() if name[0] == "debian-core"} == {"cached"}
+    assert steps["debian-core", "a script"].began == 0
+
+
+def test_steps_come_parents_first_and_as_in_the_dockerfile() -> None:
+    progress, _ = listen("built")
+    steps = progress.steps()
+    assert list(dict.fromkeys(step.target for step in steps)) == list(NEEDS)
+    own = [step for step in steps if step.target == "debian-base-build"]
+    assert [step.number for step in own if step.kind == "step"] == [1, 2, 3, 4]
+    assert own[-1].kind in ("step", "export")
+    assert {step.kind for step in steps} >= {"step", "pull", "load", "export"}
+
+
+def test_a_failure_stops_some_steps_and_others_do_not_begin() -> None:
+    progress, _ = listen("failed")
+    states = {(step.target, step.text): step.state for step in progress.steps() if step.kind == "step"}
+    assert states["debian-base-build", "a script"] == "failed"
+    assert states["debian-base-build", "WORKDIR /home/jovyan"] == "not begun"
+    assert states["debian-other", "a script"] == "stopped"
+    assert states["debian-base", "COPY /opt/venv /opt/venv"] == "not begun"
+
+
+def test_a_step_that_ran_when_the_telling_ended_stopped_then() -> None:
+    progress = Progress({"a-core": ()}, ["a-core"])
+    state = '{"vertexes": [{"digest": "%s", "name": "[stage-0 %s/3] RUN x", "started": "2026-01-01T10:00:%sZ"%s}]}'
+    progress.feed(state % ("1", "2", "00", ""))
+    progress.feed(state % ("2", "3", "01", ', "completed": "2026-01-01T10:00:05Z"'))
+    first, second = progress.steps()
+    assert (first.state, first.seconds) == ("stopped", 5.0)
+    assert (second.state, second.seconds) == ("ran", 4.0)
+
+
+def test_the_last_step_of_a_cached_target_is_cached_whatever_is_told() -> None:
+    progress, _ = listen("cached")
+    assert {step.state for step in progress.steps() if step.kind == "step"} == {"cached"}
+
+
 @pytest.mark.parametrize("line", ["", "ERROR: no", "[1]", "{}", '{"vertexes": null}', '{"statuses": [{"id": "x"}]}'])
 def test_other_lines_are_no_steps(line: str) -> None:
     assert Progress(NEEDS, EXPORTED).feed(line) == ()

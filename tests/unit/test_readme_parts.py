@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter import readme
+from orbiter import packages, readme
 from orbiter.errors import UsageError
 from orbiter.readme import Built
 from tests.conftest import Run
@@ -246,7 +246,7 @@ def test_versions_are_those_of_the_image(ecosystem: str, spec: str, shown: str) 
     ],
 )
 def test_name_of_a_spec(spec: str, name: str) -> None:
-    assert readme._name(spec) == name
+    assert packages.name_in(spec) == name
 
 
 def test_sizes_say_what_they_are() -> None:

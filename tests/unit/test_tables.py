@@ -2,7 +2,7 @@
 
 import pytest
 
-from orbiter.tables import age, columns, parse_size, size
+from orbiter.tables import age, columns, fit, parse_size, size
 
 
 def test_cells_stand_below_each_other_and_lines_have_no_end_of_blanks() -> None:
@@ -11,6 +11,23 @@ def test_cells_stand_below_each_other_and_lines_have_no_end_of_blanks() -> None:
         "debian-base  ok",
         "",
     ]
+
+
+def test_a_long_line_goes_on_below_its_last_column() -> None:
+    text = "debian\n  debian-base  pip_deploy on debian-core, environment of debian-base-build\n  short  x"
+    assert fit(text, 40).split("\n") == [
+        "debian",
+        "  debian-base  pip_deploy on",
+        "               debian-core, environment",
+        "               of debian-base-build",
+        "  short  x",
+    ]
+    assert fit(text, 100) == text
+
+
+def test_a_column_that_begins_too_far_right_is_no_place_to_go_on() -> None:
+    assert fit(f"{'x' * 30}  one two", 36).split("\n") == [f"{'x' * 30}  one", "two"]
+    assert fit("x" * 50, 20) == "x" * 50
 
 
 def test_no_rows_are_no_lines() -> None:

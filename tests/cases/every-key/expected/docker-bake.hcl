@@ -15,13 +15,38 @@ variable "VERSION" {
 }
 
 variable "CACHE_REPO" {
+  default     = "ghcr.io/dorgeln/orbiter-cache"
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Branch that is built: its own cache comes before that of trunk; empty: trunk."
+}
+
+variable "CACHE_WRITE" {
+  default     = "0"
+  description = "Whether caches are written; 0 or empty: they are read only."
+}
+
+variable "CACHE_LOCAL" {
+  default     = ".cache/layers"
+  description = "Folder of the cache on disk, one folder a target; empty: none."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +59,38 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "trunk"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = concat(
+    [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""],
+    CACHE_LOCAL == "" ? [] : ["type=local,src=${CACHE_LOCAL}/${target}"],
+    ["type=gha,scope=${target}"],
+  )
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = contains(["", "0", "false"], CACHE_WRITE) ? [] : concat(
+    CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=min,compression=zstd,compression-level=12,ignore-error=true"],
+    CACHE_LOCAL == "" ? [] : ["type=local,dest=${CACHE_LOCAL}/${target},mode=min,compression=zstd,compression-level=12,ignore-error=true"],
+    ["type=gha,scope=${target},mode=min,compression=zstd,compression-level=12,ignore-error=true"],
+  )
 }
 
 function "platforms" {
@@ -58,17 +106,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "The maintainers"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -106,9 +155,10 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = merge(labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c",
-    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.13 env=07d76529 labels=4415d17b user=3a7646fc"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1a24aa2f97ee4e1c", {
+    "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.13 env=07d76529 labels=4415d17b user=3a7646fc"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("debian-core")
@@ -138,10 +188,11 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = merge(labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad",
-    "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=1a24aa2f97ee4e1c build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=1a24aa2f97ee4e1c"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
-    "field"                           = "100 % $${biology} %%{x}"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "091acced6c3620ad", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=1a24aa2f97ee4e1c build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=1a24aa2f97ee4e1c"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
+    "field"                              = "100 % $${biology} %%{x}"
   })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("debian-base")
@@ -169,9 +220,10 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = merge(labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a",
-    "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=091acced6c3620ad build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=127b7ac9c45b18fd"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "35593db841225d0a", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=091acced6c3620ad build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=127b7ac9c45b18fd"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("debian-stacked")
@@ -185,9 +237,10 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = merge(labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde",
-    "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=1a24aa2f97ee4e1c"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("conda-core", "micromamba_core on debian-core", "fd94b942e46d9dde", {
+    "orbiter.parts"                      = "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=1a24aa2f97ee4e1c"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("conda-core")
@@ -215,9 +268,10 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = merge(labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378",
-    "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=fd94b942e46d9dde build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=fd94b942e46d9dde"), {
-    "org.opencontainers.image.source" = "https://github.com/dorgeln/orbiter"
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "0ff8565dcb89a378", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=fd94b942e46d9dde build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=fd94b942e46d9dde"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
   platforms   = platforms(["linux/amd64", "linux/arm64"])
   cache-from  = cache_from("conda-base")

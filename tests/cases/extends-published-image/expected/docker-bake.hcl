@@ -16,7 +16,17 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
@@ -24,20 +34,47 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "UV_IMAGE" {
   default     = "ghcr.io/astral-sh/uv:0.13.9"
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -53,16 +90,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -88,8 +126,10 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f",
-    "builder=pip_builder from=quay.io/jupyter/minimal-notebook:2025-10-20 pip=jupyterlab,geopandas env=0653dbb6 cmd=95b87a68 user=72777f1e")
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "7f69a88ae7df2a7f", {
+    "orbiter.parts"                      = "builder=pip_builder from=quay.io/jupyter/minimal-notebook:2025-10-20 pip=jupyterlab,geopandas env=0653dbb6 cmd=95b87a68 user=72777f1e"
+    "org.opencontainers.image.base.name" = "quay.io/jupyter/minimal-notebook:2025-10-20"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("lab-tools")
   cache-to    = cache_to("lab-tools")
@@ -114,8 +154,10 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3",
-    "builder=pip_deploy from=python:3.13-slim env=0653dbb6 cmd=95b87a68 user=72777f1e build:builder=pip_builder build:from=python:3.13-slim build:pip=jupyterlab build:env=064ed5f9 build:user=72777f1e")
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "0f77dab7c3e862b3", {
+    "orbiter.parts"                      = "builder=pip_deploy from=python:3.13-slim env=0653dbb6 cmd=95b87a68 user=72777f1e build:builder=pip_builder build:from=python:3.13-slim build:pip=jupyterlab build:env=064ed5f9 build:user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/python:3.13-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("lab-slim")
   cache-to    = cache_to("lab-slim")

@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = "2026-11-02T20:34:25Z"
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +54,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -58,16 +95,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -102,8 +140,11 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e",
-    "builder=pip_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "828e7d44cbe0cf5e", {
+    "orbiter.parts"                        = "builder=pip_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e"
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -130,8 +171,12 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "ac4b471ae3f095c7",
-    "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e target:debian-core=828e7d44cbe0cf5e build:builder=pip_builder build:apt=npm build:pip=six,markupsafe build:npm=is-number build:lock=2f8d5c6e build:tool=8aa66ba5 build:user=72777f1e build:target:debian-core=828e7d44cbe0cf5e")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "f71177f2aa686651", {
+    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e target:debian-core=828e7d44cbe0cf5e build:builder=pip_builder build:apt=npm build:pip=six,markupsafe build:npm=is-number build:lock=ea165364 build:tool=8aa66ba5 build:user=72777f1e build:target:debian-core=828e7d44cbe0cf5e"
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "eedfef654a95801e"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -158,8 +203,12 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "878fad54d7e13c25",
-    "builder=pip_deploy apt=nodejs user=72777f1e target:debian-base=ac4b471ae3f095c7 build:builder=pip_builder build:pip=jinja2 build:lock=2a073c8a build:tool=8aa66ba5 build:user=72777f1e build:target:debian-base-build=cd131b0b4534ef6f")
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "557e4d5a03ae92cf", {
+    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs user=72777f1e target:debian-base=f71177f2aa686651 build:builder=pip_builder build:pip=jinja2 build:lock=094d6d3b build:tool=8aa66ba5 build:user=72777f1e build:target:debian-base-build=a9767ce75b63b827"
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "43bec77ea9585650"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-top")
   cache-to    = cache_to("debian-top")
@@ -169,8 +218,11 @@ target "conda-core" {
   description = "micromamba_core on debian:trixie-slim"
   context     = "build/conda/core"
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2",
-    "builder=micromamba_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,tini env=8227c030 user=72777f1e")
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "27f99d0be16d1bf2", {
+    "orbiter.parts"                        = "builder=micromamba_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,tini env=8227c030 user=72777f1e"
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-core")
   cache-to    = cache_to("conda-core")
@@ -197,8 +249,12 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "4634e2bd8ca29881",
-    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=27f99d0be16d1bf2 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=a812f381 build:tool=9b420995 build:user=72777f1e build:target:conda-core=27f99d0be16d1bf2")
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "4634e2bd8ca29881", {
+    "orbiter.parts"                        = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=27f99d0be16d1bf2 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=bb0ea04d build:tool=9b420995 build:user=72777f1e build:target:conda-core=27f99d0be16d1bf2"
+    "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
+    "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
+    "orbiter.lock"                         = "c9778ad995c85aec"
+  })
   platforms   = platforms(["linux/amd64"])
   cache-from  = cache_from("conda-base")
   cache-to    = cache_to("conda-base")

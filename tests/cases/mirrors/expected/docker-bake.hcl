@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -39,15 +59,32 @@ variable "MIRROR_DOCKER_IO" {
   description = "Mirror of docker.io."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -63,16 +100,17 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -114,8 +152,10 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278",
-    "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.12 env=221bb44f user=72777f1e mirrors=ca")
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9cc7192ea60ca278", {
+    "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.12 env=221bb44f user=72777f1e mirrors=ca"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-core")
   cache-to    = cache_to("debian-core")
@@ -152,8 +192,10 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a",
-    "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=9cc7192ea60ca278 build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=9cc7192ea60ca278")
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "661b35abf62d841a", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=9cc7192ea60ca278 build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=9cc7192ea60ca278"
+    "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("debian-base")
   cache-to    = cache_to("debian-base")
@@ -171,8 +213,10 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0",
-    "builder=micromamba_core from=alpine:3.23 apk=bash,ca-certificates,tini,git env=8227c030 user=72777f1e mirrors=ca")
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "9035b14052e2cba0", {
+    "orbiter.parts"                      = "builder=micromamba_core from=alpine:3.23 apk=bash,ca-certificates,tini,git env=8227c030 user=72777f1e mirrors=ca"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -209,8 +253,10 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da",
-    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=9035b14052e2cba0 build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=9035b14052e2cba0")
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "b24bf47cc45ca2da", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=9035b14052e2cba0 build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=9035b14052e2cba0"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")

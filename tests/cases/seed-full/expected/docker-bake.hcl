@@ -16,12 +16,32 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
   default     = ""
   description = "Platforms for every target, with commas between; empty: as configured."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
 }
 
 variable "MICROMAMBA_IMAGE" {
@@ -34,15 +54,32 @@ variable "UV_IMAGE" {
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -58,17 +95,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -105,8 +143,10 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868",
-    "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e")
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "2edd88ecc2f05868", {
+    "orbiter.parts"                      = "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-core")
   cache-to    = cache_to("micromamba-core")
@@ -133,8 +173,10 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303",
-    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=2edd88ecc2f05868")
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "7d381fa062f40303", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=2edd88ecc2f05868"
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-base")
   cache-to    = cache_to("micromamba-base")
@@ -161,8 +203,10 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c",
-    "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,Pillow build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=2c15598c9f7f75ce")
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "eb4664ae3e5e967c", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=2edd88ecc2f05868 build:builder=micromamba_builder build:conda=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,Pillow build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=2c15598c9f7f75ce"
+    "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("micromamba-geospatial")
   cache-to    = cache_to("micromamba-geospatial")
@@ -175,8 +219,10 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52",
-    "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git,git-lfs,ttf-liberation,nodejs,npm,gettext,openblas,openblas-ilp64,lapack,openssl,zlib,ncurses,xz,cairo,pango,openjpeg,tiff,freetype,pixman,zeromq,neofetch,libffi,libzmq,sqlite-libs,librsvg,giflib,libpng,libxml2,libnsl,libxslt,libtirpc,libjpeg-turbo,libwebp,libimagequant python=3.8.8 env=221bb44f user=72777f1e")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "bd9d5a17942dfe52", {
+    "orbiter.parts"                      = "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git,git-lfs,ttf-liberation,nodejs,npm,gettext,openblas,openblas-ilp64,lapack,openssl,zlib,ncurses,xz,cairo,pango,openjpeg,tiff,freetype,pixman,zeromq,neofetch,libffi,libzmq,sqlite-libs,librsvg,giflib,libpng,libxml2,libnsl,libxslt,libtirpc,libjpeg-turbo,libwebp,libimagequant python=3.8.8 env=221bb44f user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -203,8 +249,10 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604",
-    "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk,g++,expat-dev,openssl-dev,zlib-dev,ncurses-dev,bzip2-dev,xz-dev,sqlite-dev,libffi-dev,linux-headers,readline-dev,pixman-dev,cairo-dev,pango-dev,openjpeg-dev,librsvg-dev,giflib-dev,libpng-dev,openblas-dev,lapack-dev,gfortran,libxml2-dev,zeromq-dev,gnupg,gdbm-dev,libnsl-dev,libtirpc-dev,pax-utils,util-linux-dev,libjpeg-turbo-dev,tiff-dev,libwebp-dev,libimagequant-dev,lcms2-dev,cargo,libxslt-dev,boost-dev build:pip=numpy,pandas,jupyterlab,altair,altair_saver,nbgitpuller,jupyter-server-proxy,jupyterlab-spellchecker,matplotlib,jupyterlab-git,cython,bash_kernel,sshkernel,jupyter-book,sphinx-book-theme,sphinx-thebe build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:postbuild=b203d8f5 build:user=72777f1e build:target:alpine-core=bd9d5a17942dfe52")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "a7e0209d5e20b604", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk,g++,expat-dev,openssl-dev,zlib-dev,ncurses-dev,bzip2-dev,xz-dev,sqlite-dev,libffi-dev,linux-headers,readline-dev,pixman-dev,cairo-dev,pango-dev,openjpeg-dev,librsvg-dev,giflib-dev,libpng-dev,openblas-dev,lapack-dev,gfortran,libxml2-dev,zeromq-dev,gnupg,gdbm-dev,libnsl-dev,libtirpc-dev,pax-utils,util-linux-dev,libjpeg-turbo-dev,tiff-dev,libwebp-dev,libimagequant-dev,lcms2-dev,cargo,libxslt-dev,boost-dev build:pip=numpy,pandas,jupyterlab,altair,altair_saver,nbgitpuller,jupyter-server-proxy,jupyterlab-spellchecker,matplotlib,jupyterlab-git,cython,bash_kernel,sshkernel,jupyter-book,sphinx-book-theme,sphinx-thebe build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:postbuild=b203d8f5 build:user=72777f1e build:target:alpine-core=bd9d5a17942dfe52"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -231,8 +279,10 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d",
-    "builder=pip_deploy apk=nodejs,geos,gdal,gdal-tools,proj,proj-util,libgit2 cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=geos-dev,proj-dev,hdf5-dev,netcdf-dev,gdal-dev,gdal-tools,proj-util,libgit2-dev build:pip=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,lolcat,ttygif,Pillow,nbdev build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=483abd96b99b00a3")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "044e6c767a97e68d", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal,gdal-tools,proj,proj-util,libgit2 cmd=95b87a68 user=72777f1e target:alpine-core=bd9d5a17942dfe52 build:builder=pip_builder build:apk=geos-dev,proj-dev,hdf5-dev,netcdf-dev,gdal-dev,gdal-tools,proj-util,libgit2-dev build:pip=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,lolcat,ttygif,Pillow,nbdev build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=483abd96b99b00a3"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")

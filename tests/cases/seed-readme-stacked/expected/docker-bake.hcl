@@ -16,7 +16,17 @@ variable "VERSION" {
 
 variable "CACHE_REPO" {
   default     = ""
-  description = "Repository of the registry cache, one tag a target; empty: the builder's own cache only."
+  description = "Repository of the registry cache, one tag a target; empty: none."
+}
+
+variable "CACHE_BRANCH" {
+  default     = ""
+  description = "Branch that is built: its own cache comes before that of main; empty: main."
+}
+
+variable "CACHE_WRITE" {
+  default     = "1"
+  description = "Whether caches are written; 0 or empty: they are read only."
 }
 
 variable "PLATFORMS" {
@@ -24,20 +34,47 @@ variable "PLATFORMS" {
   description = "Platforms for every target, with commas between; empty: as configured."
 }
 
+variable "REVISION" {
+  default     = ""
+  description = "Commit of the sources, a label; empty: none."
+}
+
+variable "CREATED" {
+  default     = ""
+  description = "When the youngest package of the lock was uploaded (RFC 3339), a label; empty: none."
+}
+
 variable "UV_IMAGE" {
   default     = "ghcr.io/astral-sh/uv:0.13.9"
   description = "Image that stands for ghcr.io/astral-sh/uv:0.13.9."
 }
 
+# The main branch's cache has the tag `<target>`, another branch's `<target>.<branch>`, cut and with a hash if it has to be.
+function "cache_tag" {
+  params = [target]
+  result = contains(["", "main"], CACHE_BRANCH) ? target : cache_fit(
+    "${target}.${regex_replace(CACHE_BRANCH, "[^A-Za-z0-9_.-]", "-")}",
+    "${target}.${replace(CACHE_BRANCH, "/", "-")}",
+  )
+}
+
+function "cache_fit" {
+  params = [tag, whole]
+  result = tag == whole && strlen(tag) <= 128 ? tag : "${substr(tag, 0, 119)}-${substr(sha256(whole), 0, 8)}"
+}
+
 # Every target has a cache of its own: a step is never built twice because another target has its cache.
 function "cache_from" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target}"]
+  result = [for tag in distinct([cache_tag(target), target]) : "type=registry,ref=${CACHE_REPO}:${tag}" if CACHE_REPO != ""]
 }
 
+# A cache that cannot be written fails no build.
 function "cache_to" {
   params = [target]
-  result = CACHE_REPO == "" ? [] : ["type=registry,ref=${CACHE_REPO}:${target},mode=max"]
+  result = CACHE_REPO == "" || contains(["", "0", "false"], CACHE_WRITE) ? [] : [
+    "type=registry,ref=${CACHE_REPO}:${cache_tag(target)},mode=max,ignore-error=true",
+  ]
 }
 
 function "platforms" {
@@ -53,17 +90,18 @@ function "tags" {
 
 # What changes with every release stands here: in a Dockerfile it would run all steps again.
 function "labels" {
-  params = [target, description, content, parts]
-  result = {
+  params = [target, description, content, further]
+  result = merge({ for name, value in {
     "org.opencontainers.image.title"       = target
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.authors"     = "Andreas Trawoeger <atrawog@dorgeln.org>"
+    "org.opencontainers.image.revision"    = REVISION
+    "org.opencontainers.image.created"     = CREATED
     "orbiter.repository"                   = REPO
     "orbiter.target"                       = target
     "orbiter.content"                      = content
-    "orbiter.parts"                        = parts
-  }
+  } : name => value if value != "" }, further)
 }
 
 group "default" {
@@ -91,8 +129,10 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6",
-    "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git python=3.8.8 env=221bb44f user=72777f1e")
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "073297f28bbe5cd6", {
+    "orbiter.parts"                      = "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git python=3.8.8 env=221bb44f user=72777f1e"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-core")
   cache-to    = cache_to("alpine-core")
@@ -119,8 +159,10 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb",
-    "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=073297f28bbe5cd6")
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "20ccda5387fe7fbb", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=073297f28bbe5cd6"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-base")
   cache-to    = cache_to("alpine-base")
@@ -147,8 +189,10 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1",
-    "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=a4d7aa181328c563")
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "739efcf65b57b1e1", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=073297f28bbe5cd6 build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=a4d7aa181328c563"
+    "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
+  })
   platforms   = platforms([])
   cache-from  = cache_from("alpine-geospatial")
   cache-to    = cache_to("alpine-geospatial")
