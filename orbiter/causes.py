@@ -46,7 +46,7 @@ def _causes(
     seen.add(name)
     for reason in reasons:
         path = _place(targets, document, targets[owner].image, reason)
-        span = document.span(path, key=path == targets[owner].image.path) if path else None
+        span = _span(document, path, targets[owner].image) if path else None
         yield Cause(target=owner, text=reason.text, depth=depth, path=path, span=span)
         parent = reason.parent
         if parent is None or parent not in targets:
@@ -57,6 +57,11 @@ def _causes(
             yield from _causes(targets, document, verdicts, parent, depth + 1, seen)
         else:
             yield Cause(target=parent, text="is built already, this image is not", depth=depth + 1)
+
+
+def _span(document: Document, path: Path, image: Image) -> Span:
+    """Where it is written, which is what has changed: with the anchor, if an alias brings it here."""
+    return document.defined(path) or document.span(path, key=path == image.path)
 
 
 def _reasons(targets: Mapping[str, Target], verdicts: Verdicts, name: str) -> tuple[str, tuple[Reason, ...]]:

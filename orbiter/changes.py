@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from orbiter import content, parts
 from orbiter.lock import Entry, Lock
-from orbiter.lockdiff import difference
+from orbiter.lockdiff import Change, difference
 from orbiter.model import BuildPlan, Target
 from orbiter.parts import Parts, Reason
 from orbiter.pins import pins
@@ -210,7 +210,7 @@ def with_versions(plan: BuildPlan, verdicts: Verdicts, lock: Lock | None, earlie
     """
     if lock is None:
         return verdicts
-    locks = tuple(earlier)
+    locks = tuple(earlier) if any(_is_lock(each) for verdict in verdicts.values() for each in verdict.reasons) else ()
     targets = {target.name: target for target in plan.targets}
     return {
         name: replace(verdict, reasons=tuple(_detailed(targets, targets[name], verdict, lock, locks)))
@@ -218,10 +218,13 @@ def with_versions(plan: BuildPlan, verdicts: Verdicts, lock: Lock | None, earlie
     }
 
 
+def _is_lock(reason: Reason) -> bool:
+    return reason.part.rpartition(parts.NESTED)[2] == "lock"
+
+
 def _detailed(
     targets: Mapping[str, Target], target: Target, verdict: Verdict, lock: Lock, earlier: Sequence[Lock]
 ) -> Iterator[Reason]:
-    changed = {reason.part for reason in verdict.reasons}
     for reason in verdict.reasons:
         nested, plain = reason.part.count(parts.NESTED), reason.part.rpartition(parts.NESTED)[2]
         owner = _nested(targets, target, nested)
@@ -234,27 +237,39 @@ def _detailed(
             words += [f"- {spec}" for spec in reason.gone]
             yield replace(reason, text=f"{plain}: {' '.join(words)}") if words else reason
         elif plain == "lock":
-            moved = _moved(owner, lock, earlier, reason.old)
-            listed = any(f"{parts.NESTED * nested}{section}" in changed for section in parts.PACKAGES)
+            sections = {f"{parts.NESTED * nested}{section}" for section in parts.PACKAGES}
+            said = [each for each in verdict.reasons if each.part in sections]
+            new = {_key(spec) for each in said for spec in each.new}
+            gone = {_key(spec) for each in said for spec in each.gone}
+            moved = [
+                change
+                for change in _moved(owner, lock, earlier, reason.old)
+                if not (change.old is None and _key(change.name) in new)
+                and not (change.new is None and _key(change.name) in gone)
+            ]
             if moved:
-                yield replace(reason, text=f"locked versions: {_few(moved)}")
-            elif not listed:
+                yield replace(reason, text=f"locked versions: {_few([_words(change) for change in moved])}")
+            elif not said:
                 yield reason
         else:
             yield reason
 
 
-def _moved(target: str, lock: Lock, earlier: Iterable[Lock], old: str) -> list[str]:
+def _moved(target: str, lock: Lock, earlier: Iterable[Lock], old: str) -> Sequence[Change]:
+    """What the lock has other than in the former state whose hash is `old`; nothing if that is none of them."""
     for each in earlier:
         entry = each.targets.get(target)
         if entry and parts.locked(pins(entry)) == old:
             found = difference(Lock(targets={target: entry}), Lock(targets={target: lock.targets[target]}))
-            return [
-                f"{'+' if change.old is None else '-' if change.new is None else '~'} {change.name} "
-                + " → ".join(version for version in (change.old, change.new) if version)
-                for change in found.get(target, ())
-            ]
-    return []
+            return found.get(target, ())
+    return ()
+
+
+def _words(change: Change) -> str:
+    if change.files:
+        return f"~ {change.name} {change.new} (other files)"
+    sign = "+" if change.old is None else "-" if change.new is None else "~"
+    return f"{sign} {change.name} " + " → ".join(version for version in (change.old, change.new) if version)
 
 
 def _few(words: Sequence[str]) -> str:
@@ -317,7 +332,8 @@ def _why(verdict: Verdict) -> list[str]:
     if verdict.state == "to tag" and verdict.made:
         tags = ", ".join(tag.rpartition(":")[2] for tag in verdict.tags)
         return [f"{verdict.made.reference.rpartition(':')[2]} is also {tags}"]
-    return [reason.text for reason in verdict.reasons]
+    # An image and its nested build often have the same parent.
+    return list(dict.fromkeys(reason.text for reason in verdict.reasons))
 
 
 def as_data(verdicts: Verdicts) -> list[dict[str, Any]]:

@@ -101,15 +101,18 @@ def _reason(name: str, old: str | None, new: str | None) -> Reason | None:
     if plain.startswith(TARGET):
         changed = "changed" if old and new else "is new" if new else "is gone"
         return Reason(part=name, text=f"parent {plain.removeprefix(TARGET)} {changed}")
-    words_of = {"lock": "locked versions moved", "tool": "digest of the installer's image moved"}
+    words_of = {
+        "lock": "locked versions moved" if old else "versions locked",
+        "tool": "digest of the installer's image moved" if old else "installer's image pinned",
+    }
     return Reason(part=name, text=words_of.get(plain) or f"{plain} changed", old=old or "")
 
 
 def _moved(old: str, new: str) -> str:
     name, _, digest = new.partition("@")
-    before, _, _ = old.partition("@")
+    before, _, known = old.partition("@")
     if before == name and digest:
-        return f"base digest moved ({name})"
+        return f"base digest moved ({name})" if known else f"base image pinned ({name})"
     return f"image: {old or 'a target'} → {new or 'a target'}"
 
 

@@ -12,7 +12,7 @@ from orbiter.changes import Made, Verdicts, Wanted
 from orbiter.engine import Engine
 from orbiter.errors import EngineError
 from orbiter.model import BuildPlan
-from orbiter.web import Registry
+from orbiter.web import Refused, Registry
 
 _AT_ONCE = 16
 
@@ -90,9 +90,8 @@ def _there(registry: Registry, engine: Engine, references: Sequence[str]) -> Map
     except EngineError as error:
         first = inventory.published(engine, references[:1])
         if any(each.problem for each in first.values()):
-            raise EngineError(
-                f"{error}; a repository that is not there yet comes with 'orbiter build --push'"
-            ) from error
+            new = "; if there is no such repository yet, 'orbiter build --push' makes it"
+            raise EngineError(f"{error}{new if isinstance(error, Refused) else ''}") from error
         told = {**first, **inventory.published(engine, references[1:])}
         problem = next((each.problem for each in told.values() if each.problem), None)
         if problem:

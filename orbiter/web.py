@@ -34,6 +34,10 @@ _REDIRECTING = {301, 302, 303, 307, 308}
 _REDIRECTIONS = 4
 
 
+class Refused(EngineError):
+    """The registry wants a login, or another one. Some of them also say so of a repository that is not there."""
+
+
 class Hub:
     """The web interface of a hub. `ca` is a file with certificates to trust beside those of the system.
 
@@ -168,7 +172,7 @@ class Registry:
         if status == 404 or status < 400:
             return status, got, body
         problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-        raise EngineError(pushrm.redact(problem, secrets))
+        raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, secrets))
 
     def _authorization(self, actions: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
         if self._challenge is None:
@@ -183,7 +187,7 @@ class Registry:
         status, reason, _, body = self._send(request)
         if status >= 400:
             problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-            raise EngineError(pushrm.redact(problem, request.secrets))
+            raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, request.secrets))
         return registry.parse_token(body)
 
     def _send(self, request: registry.Request) -> tuple[int, str, Message, bytes]:

@@ -233,7 +233,7 @@ def test_a_registry_that_does_not_answer_is_an_error_and_nothing_is_built(projec
     for command in (["plan", "--changed"], ["build", "--changed", "--push"]):
         done = project.run(*command)
         assert done.returncode == 4
-        assert done.stderr.splitlines()[-1] == "orbiter: the registry 127.0.0.1:1 does not answer: Connection refused"
+        assert done.stderr.splitlines()[-1] == "orbiter: 127.0.0.1:1: Connection refused"
         assert not project.baked()
 
 

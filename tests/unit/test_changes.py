@@ -1,6 +1,6 @@
 """Which images are to be built, to be tagged or as they should be, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ build:
 KNOWN = builders.with_own(schema.builders(schema.parse(resources.schema(), {})))
 TEMPLATES = resources.templates()
 DIGEST = "sha256:" + "d" * 64
+DAY = "https://snapshot.debian.org/archive/debian/20260101T000000Z/"
 
 
 class State:
@@ -131,6 +132,7 @@ def test_a_change_reaches_exactly_its_descendants() -> None:
         ("A: b", "A: c", "side", ["env changed"]),
         ("A: b}", "A: b}, cmd: [sleep]", "side", ["cmd changed"]),
         ("- six", "- six\n        postbuild: [\"true\"]", "base", ["postbuild changed"]),
+        ("version:", f"mirrors: {{apt: {DAY}}}\nversion:", "core", ["snapshot changed", "mirrors changed"]),
         ("version:", "user: ada\nversion:", "core", ["env changed", "user changed"]),
     ],
 )  # fmt: skip
@@ -281,9 +283,44 @@ def test_versions_come_from_the_lock_and_from_its_history() -> None:
     state = State(new, new_lock)
     verdicts = state.judge(State(CONFIG, old_lock).made())
     known = changes.with_versions(state.plan, verdicts, new_lock, [new_lock, old_lock])
-    assert why(known, "base") == ["pip: + polars 1.9", "locked versions: ~ numpy 2.4.0 → 2.5.5, + polars 1.9"]
+    assert why(known, "base") == ["pip: + polars 1.9", "locked versions: ~ numpy 2.4.0 → 2.5.5"]
     unknown = changes.with_versions(state.plan, verdicts, new_lock, [])
     assert why(unknown, "base") == ["pip: + polars 1.9"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "packages", "reasons"),
+    [
+        ("six", [("six", "1.17")], ["locked versions: - numpy 2.4.0, ~ six 1.16 → 1.17"]),
+        ("six>=1", [("six", "1.17")], ["pip: + six 1.17 - six", "locked versions: - numpy 2.4.0, ~ six 1.16 → 1.17"]),
+        ("polars", [("numpy", "2.4.0"), ("polars", "1")], ["pip: + polars 1 - six"]),
+    ],
+)
+def test_the_lock_tells_what_the_list_does_not(spec: str, packages: list[tuple[str, str]], reasons: list[str]) -> None:
+    new = CONFIG.replace("- six", f"- {spec}")
+    old_lock = fitting(CONFIG, locked(("numpy", "2.4.0"), ("six", "1.16")))
+    new_lock = fitting(new, locked(*packages))
+    state = State(new, new_lock)
+    verdicts = state.judge(State(CONFIG, old_lock).made())
+    assert why(changes.with_versions(state.plan, verdicts, new_lock, [old_lock]), "base") == reasons
+
+
+def test_the_history_of_the_lock_is_read_only_where_it_tells_something() -> None:
+    def earlier() -> Iterator[Lock]:
+        raise AssertionError
+        yield
+
+    lock = fitting(CONFIG, locked(("numpy", "2.4.0"), ("six", "1.16")))
+    state = State(CONFIG, lock)
+    assert changes.with_versions(state.plan, state.judge(state.made()), lock, earlier())
+
+
+def test_a_first_lock_pins_and_moves_nothing() -> None:
+    entry = fitting(CONFIG, locked(("numpy", "2.4.0"), ("six", "1.16"))).targets
+    state = State(CONFIG, Lock(images={"debian:trixie-slim": DIGEST}, targets=entry))
+    verdicts = state.judge(State().made())
+    assert why(verdicts, "core") == ["base image pinned (debian:trixie-slim)"]
+    assert "versions locked" in why(verdicts, "base")
 
 
 def test_the_chain_leads_to_the_line_that_changed() -> None:
@@ -302,6 +339,16 @@ def test_the_chain_leads_to_the_line_that_changed() -> None:
     assert lines[2].split() == ["debian-base:", "pip:", "+", "polars", "orbiter.yaml:16:13"]
 
 
+def test_the_line_is_that_of_the_list_which_an_alias_brings() -> None:
+    shared = CONFIG.replace("version:", "x-list: &list\n  - numpy\nversion:").replace(
+        "- numpy\n          - six", "- *list"
+    )
+    text = shared.replace("  - numpy", "  - numpy\n  - polars")
+    state = State(text)
+    found = causes.causes(state.plan, state.document, state.judge(State(shared).made()), "debian-base")
+    assert [(cause.text, str(cause.span)) for cause in found] == [("pip: + polars", "orbiter.yaml:3:5")]
+
+
 def test_a_parent_that_is_built_already_ends_the_chain() -> None:
     state = State(CONFIG.replace("apt: [git]", "apt: [git, less]"))
     found = State().made() | {"debian-core": state.made()["debian-core"]}
@@ -314,6 +361,11 @@ def test_table_says_why_line_by_line() -> None:
     assert table[0].split() == ["target", "state", "why"]
     assert "debian-base        to build    pip: + polars - six" in table
     assert table[-1] == "4 to build, 2 up to date"
+
+
+def test_what_image_and_nested_build_have_in_common_is_said_once() -> None:
+    table = changes.as_text(after("apt: [git]", "apt: [git, less]"))
+    assert table.count("parent debian-core changed") == 2  # of base and of side
 
 
 # -- waves

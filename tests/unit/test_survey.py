@@ -194,7 +194,7 @@ def test_where_buildx_has_no_answer_either_one_question_is_enough() -> None:
     with registry(wants="u:p") as (server, asked), pytest.raises(EngineError, match="wants a login for a/b") as refused:
         survey._there(asked, engine, [f"{server.address}/a/b:f-core-{number}" for number in range(1, 30)])
     assert len(engine.asked) == 1
-    assert "comes with 'orbiter build --push'" in str(refused.value)
+    assert str(refused.value).endswith("if there is no such repository yet, 'orbiter build --push' makes it")
 
 
 def test_a_list_that_is_refused_is_no_error() -> None:
