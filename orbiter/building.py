@@ -96,7 +96,9 @@ class _Course:
     def add(self, done: _Round) -> None:
         self.work = report.merged(self.work, done.work)
         self.steps = report.merged_steps(self.steps, done.steps)
-        self.buildx |= done.buildx
+        for target, told in done.buildx.items():
+            # Of a parent that an earlier call has made, a later one knows less.
+            self.buildx[target] = {**self.buildx.get(target, {}), **told}
         self.seconds += done.seconds
 
 
@@ -119,20 +121,25 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
         for number, wave in enumerate(several, 1):
             possible = tuple(target for target in wave if target not in failed)
             if len(several) > 1 and possible:
-                say(f"wave {number} of {len(several)}: {len(possible)} targets")
+                say(f"wave {number} of {len(several)}: {len(possible)} target{'s' * (len(possible) > 1)}")
             if not _build(course, possible, engine, say):
                 break
             failed |= {target for target, each in course.work.items() if each.result == "failed"}
             failed |= set(_descendants(job.needs, failed))
     except KeyboardInterrupt as ended:  # between two calls of bake
         course.errors.append(ended)
+    interrupted = any(isinstance(error, KeyboardInterrupt) for error in course.errors)
+    finished = sum("containerimage.digest" in told for told in course.buildx.values())
+    if interrupted and finished:
+        images = "1 image was finished and stays" if finished == 1 else f"{finished} images were finished and stay"
+        say(f"{images}; 'orbiter build --changed' goes on from there")
     made = Report(
         outcomes=tuple(_outcomes(job, course, engine)),
         critical=report.critical_path(course.steps, job.needs),
         seconds=course.seconds,
         buildx=course.buildx,
         steps=course.steps,
-        interrupted=any(isinstance(error, KeyboardInterrupt) for error in course.errors),
+        interrupted=interrupted,
     )
     return made, course.errors[0] if course.errors else None
 

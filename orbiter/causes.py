@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbiter.blame import named
-from orbiter.changes import Verdicts
+from orbiter.changes import Verdicts, why
 from orbiter.diagnostics import Path, Span, dotted
 from orbiter.model import BuildPlan, Image, Target
 from orbiter.parts import NESTED, PACKAGES, Reason
@@ -36,6 +36,8 @@ class Cause:
 def causes(plan: BuildPlan, document: Document, verdicts: Verdicts, target: str) -> tuple[Cause, ...]:
     """The causes of a target, each parent's below the sentence about it; nothing if the image is as it should be."""
     targets = {each.name: each for each in plan.targets}
+    if verdicts[target].state == "to tag":
+        return tuple(Cause(target=target, text=text, depth=0) for text in why(verdicts[target]))
     return tuple(_causes(targets, document, verdicts, target, 0, set()))
 
 

@@ -306,7 +306,7 @@ def _nested(targets: Mapping[str, Target], target: Target, depth: int) -> str:
 
 def undone(verdicts: Verdicts) -> Mapping[str, tuple[str, ...]]:
     """What is to be built or tagged: target → why."""
-    return {name: tuple(_why(each)) for name, each in verdicts.items() if each.state in ("to build", "to tag")}
+    return {name: tuple(why(each)) for name, each in verdicts.items() if each.state in ("to build", "to tag")}
 
 
 def summary(verdicts: Verdicts) -> str:
@@ -320,18 +320,19 @@ def as_text(verdicts: Verdicts) -> str:
     """A table: target, state, and the reasons below each other."""
     rows: list[tuple[str, str, str]] = [("target", "state", "why")]
     for verdict in verdicts.values():
-        first, *others = _why(verdict) or [""]
+        first, *others = why(verdict) or [""]
         rows.append((verdict.target, verdict.state, first))
         rows += [("", "", other) for other in others]
     return "\n".join([*columns(rows), "", summary(verdicts)])
 
 
-def _why(verdict: Verdict) -> list[str]:
+def why(verdict: Verdict) -> list[str]:
+    """The reasons as sentences, each once; nothing for what is as it should be."""
     if verdict.needed:
         return [f"for {', '.join(verdict.needed[:3])}" + (" …" if len(verdict.needed) > 3 else "")]
     if verdict.state == "to tag" and verdict.made:
         tags = ", ".join(tag.rpartition(":")[2] for tag in verdict.tags)
-        return [f"{verdict.made.reference.rpartition(':')[2]} is also {tags}"]
+        return [f"is there as {verdict.made.reference.rpartition(':')[2]}, not as {tags}"]
     # An image and its nested build often have the same parent.
     return list(dict.fromkeys(reason.text for reason in verdict.reasons))
 

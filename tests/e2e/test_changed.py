@@ -288,8 +288,9 @@ def test_an_interrupt_between_waves_leaves_what_is_done(project: Project) -> Non
             if line.startswith("wave 2 of 3"):
                 break
         process.send_signal(signal.SIGINT)
-        process.stderr.read()
+        rest = process.stderr.read()
         assert process.wait(timeout=120) == 130
+    assert "10 images were finished and stay; 'orbiter build --changed' goes on from there" in rest.splitlines()
     done = {tag for tag in project.references() if tag.startswith("m0-")}
     assert len(done) == 10
     results = project.results("--changed", "--at-once", "10")

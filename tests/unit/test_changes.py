@@ -339,6 +339,14 @@ def test_the_chain_leads_to_the_line_that_changed() -> None:
     assert lines[2].split() == ["debian-base:", "pip:", "+", "polars", "orbiter.yaml:16:13"]
 
 
+def test_what_is_only_to_be_tagged_is_explained_too() -> None:
+    state = State(CONFIG.replace('version: "1"', 'version: "2"'))
+    verdicts = state.judge(State().made())
+    text = "is there as debian-core-1, not as debian-core-2"
+    assert [cause.text for cause in causes.causes(state.plan, state.document, verdicts, "debian-core")] == [text]
+    assert changes.undone(verdicts)["debian-core"] == (text,)
+
+
 def test_the_line_is_that_of_the_list_which_an_alias_brings() -> None:
     shared = CONFIG.replace("version:", "x-list: &list\n  - numpy\nversion:").replace(
         "- numpy\n          - six", "- *list"

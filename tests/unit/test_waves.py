@@ -1,14 +1,15 @@
 """Large families: how bake is called, several times, and what is done when Buildx breaks of itself."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orbiter.building import Job, run
+from orbiter.building import Ended, Job, run
 from orbiter.engine import BakeOptions, BuildFailed, Buildx
 from orbiter.errors import EngineError
 from orbiter.pipeline import Planned
+from orbiter.report import Report
 from tests.unit.test_changes import State
 
 CORES = "build:\n" + "".join(
@@ -37,7 +38,72 @@ class Engine(Buildx):
         raise EngineError("nobody here")
 
 
-def built(engine: Engine, at_once: int) -> tuple[list[str], BuildFailed | None]:
+class Telling(Buildx):
+    """Bakes nothing, and writes what Buildx does: of a parent that is not wanted itself, less. Then it may end."""
+
+    def __init__(self, parents: Mapping[str, Sequence[str]], ends: int | None = None) -> None:
+        self.parents, self.ends, self.calls = parents, ends, 0
+
+    def bake(
+        self, folder: Path, targets: Sequence[str], options: BakeOptions, hear: Callable[[str], None] | None = None
+    ) -> None:
+        self.calls += 1
+        if self.calls == self.ends:
+            raise KeyboardInterrupt
+        told = {name: {"buildx.build.ref": "a/b/c"} for target in targets for name in self.parents[target]}
+        made = {name: {"containerimage.digest": f"sha256:{name}", "image.name": f"x:{name}"} for name in targets}
+        assert options.metadata is not None
+        Path(options.metadata).write_text(json.dumps(told | made))
+
+    def ask(self, *arguments: str, **options: Any) -> str:
+        raise EngineError("nobody here")
+
+
+def family(engine: Buildx) -> tuple[list[str], Report, Ended | None]:
+    """A core and an image on it, in a wave each."""
+    text = CORES + "    top: {image: core, builder: pip_deploy, cmd: [x]}\n"
+    state = State(text)
+    planned = Planned(config=Path("orbiter.yaml"), document=state.document, plan=state.plan, lock=None, warnings=())
+    job = Job(
+        planned=planned, plan=state.plan, wanted=("f5-core", "f5-top"), files={}, options=BakeOptions(), at_once=1
+    )
+    said: list[str] = []
+    return said, *run(job, engine, said.append)
+
+
+def test_what_an_earlier_wave_has_made_keeps_its_digest() -> None:
+    _, made, error = family(Telling({"f5-core": (), "f5-top": ("f5-core",)}))
+    assert error is None
+    digests = {outcome.target: outcome.digest for outcome in made.outcomes}
+    assert (digests["f5-core"], digests["f5-top"]) == ("sha256:f5-core", "sha256:f5-top")
+
+
+def test_an_interrupt_says_what_is_finished() -> None:
+    said, made, error = family(Telling({"f5-core": (), "f5-top": ("f5-core",)}, ends=2))
+    assert isinstance(error, KeyboardInterrupt)
+    assert made.interrupted
+    assert said[-1] == "1 image was finished and stays; 'orbiter build --changed' goes on from there"
+    said, _, _ = family(Telling({"f5-core": (), "f5-top": ("f5-core",)}, ends=1))
+    assert not any("finished" in line for line in said)
+
+
+def test_an_interrupt_between_two_calls_ends_the_build_as_one_within() -> None:
+    def say(line: str) -> None:
+        if line.startswith("wave 2"):
+            raise KeyboardInterrupt
+
+    state = State(CORES)
+    planned = Planned(config=Path("orbiter.yaml"), document=state.document, plan=state.plan, lock=None, warnings=())
+    wanted = tuple(target.name for target in state.plan.targets)
+    job = Job(planned=planned, plan=state.plan, wanted=wanted, files={}, options=BakeOptions(), at_once=3)
+    engine = Engine()
+    made, error = run(job, engine, say)
+    assert isinstance(error, KeyboardInterrupt)
+    assert [outcome.result for outcome in made.outcomes].count("not reached") == 3
+    assert len(engine.calls) == 1
+
+
+def built(engine: Engine, at_once: int) -> tuple[list[str], Ended | None]:
     state = State(CORES)
     planned = Planned(config=Path("orbiter.yaml"), document=state.document, plan=state.plan, lock=None, warnings=())
     options = BakeOptions()
