@@ -159,6 +159,7 @@ target "debian-core" {
   }
   tags        = tags("debian-core")
   labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "e1636c0084741909", {
+    "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -189,6 +190,7 @@ target "debian-base" {
   }
   tags        = tags("debian-base")
   labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "d3b65c60aca2ad24", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:debian-core=e1636c0084741909 build:builder=pip_builder build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:debian-core=e1636c0084741909"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -219,6 +221,7 @@ target "debian-geospatial" {
   }
   tags        = tags("debian-geospatial")
   labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "0f16ebaae9e2d3dc", {
+    "orbiter.parts"                      = "builder=pip_deploy labels=4415d17b user=72777f1e target:debian-base=d3b65c60aca2ad24 build:builder=pip_builder build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:debian-base-build=449ce9535de75707"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -235,6 +238,7 @@ target "alpine-core" {
   }
   tags        = tags("alpine-core")
   labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "f2466a074e3439b7", {
+    "orbiter.parts"                      = "builder=pip_core from=alpine:3.23 apk=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz,font-dejavu,libstdc++ python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -265,6 +269,7 @@ target "alpine-base" {
   }
   tags        = tags("alpine-base")
   labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "4dcd0f8e5849a987", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:alpine-core=f2466a074e3439b7 build:builder=pip_builder build:apk=build-base,linux-headers,python3-dev build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:alpine-core=f2466a074e3439b7"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -295,6 +300,7 @@ target "alpine-geospatial" {
   }
   tags        = tags("alpine-geospatial")
   labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "8d0d60a4ddd0839a", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=gdal,geos,hdf5,netcdf,proj labels=4415d17b user=72777f1e target:alpine-base=4dcd0f8e5849a987 build:builder=pip_builder build:apk=gdal-dev,gdal-tools,geos-dev,hdf5-dev,netcdf-dev,proj-dev,proj-util build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:alpine-base-build=40b1f297e84765e7"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -308,6 +314,7 @@ target "micromamba-core" {
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
   labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "b3334042aef739d4", {
+    "orbiter.parts"                      = "builder=micromamba_core from=debian:trixie-slim apt=bash,ca-certificates,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core env=8227c030 labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -338,6 +345,7 @@ target "micromamba-base" {
   }
   tags        = tags("micromamba-base")
   labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "0bbb974b576035ca", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=b3334042aef739d4 build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=b3334042aef739d4"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -368,6 +376,7 @@ target "micromamba-geospatial" {
   }
   tags        = tags("micromamba-geospatial")
   labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "b925d2a94ae5ff1a", {
+    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=0bbb974b576035ca build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=1501e9f5acea0d30"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

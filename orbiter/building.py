@@ -8,23 +8,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orbiter import report
+from orbiter import copied, report
 from orbiter.blame import Cause, cause
 from orbiter.caching import in_words, is_torn
+from orbiter.changes import Verdicts
+from orbiter.content import COPIED
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
+from orbiter.images import familiar
 from orbiter.model import BuildPlan, FileSet, Target
 from orbiter.pipeline import Planned
-from orbiter.plan import tags
+from orbiter.plan import tags, waves
 from orbiter.progress import Progress, Step, Trouble, Work
 from orbiter.report import Outcome, Report
 
 _RACE = re.compile(r'^image "[^"]+": already exists$')
 """What Docker's image store says to the second one of two builds that tag at the same moment (Docker 28.5)."""
+
+_ASKED = 100
+"""Pushed images whose sizes are asked for: a process of Buildx each."""
+
+_LOST = re.compile(r"no such job|code = Unavailable")
+"""What Buildx says, for no fault of the build, when it has hundreds of targets at once (Buildx 0.29)."""
 
 
 NO_READING = "*.cache-from="
@@ -41,6 +50,8 @@ class Job:
     files: FileSet
     options: BakeOptions
     keep_going: bool = False
+    at_once: int = 0
+    """How many targets one call of bake may have with all that they need; 0: any number."""
     listens: bool = True
     """Whether the steps are said one by one; else Buildx shows its own progress."""
     reports: bool = False
@@ -69,6 +80,28 @@ Ended = EngineError | KeyboardInterrupt
 """How a build ends that does not end well."""
 
 
+@dataclass(slots=True)
+class _Course:
+    """A build on its way: what is known from the calls of bake so far, and what was said of the caches."""
+
+    job: Job
+    work: Mapping[str, Work] = field(default_factory=dict)
+    buildx: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    causes: dict[str, Cause] = field(default_factory=dict)
+    errors: list[Ended] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+    def add(self, done: _Round) -> None:
+        self.work = report.merged(self.work, done.work)
+        self.steps = report.merged_steps(self.steps, done.steps)
+        for target, told in done.buildx.items():
+            # Of a parent that an earlier call has made, a later one knows less.
+            self.buildx[target] = {**self.buildx.get(target, {}), **told}
+        self.seconds += done.seconds
+
+
 def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, Ended | None]:
     """Builds. `say` gets a line for each step that ended, and what there is to say of a failure.
 
@@ -76,62 +109,89 @@ def run(job: Job, engine: Engine, say: Callable[[str], None]) -> tuple[Report, E
     that is not there or goes away, are returned with what was known until then.
 
     With `keep_going`, bake is called again without what failed and all that needs it, until nothing else is left:
-    what was finished, or as far as it got, comes from the cache then.
+    what was finished, or as far as it got, comes from the cache then. More targets than may be built `at_once` are
+    built in waves, and then it keeps going, too: what failed stops only what needs it.
     """
     groups = {group.name: group.targets for group in job.planned.plan.groups}
     wanted = tuple(dict.fromkeys(target for name in job.wanted for target in groups.get(name, (name,))))
-    work, buildx = dict[str, Work](), dict[str, Any]()
-    steps, causes = tuple[Step, ...](), dict[str, Cause]()
-    errors: list[Ended] = []
-    said: set[str] = set()
+    several = waves(job.plan, wanted, job.at_once) if job.at_once else (wanted,)
+    course = _Course(replace(job, keep_going=job.keep_going or len(several) > 1))
+    failed = set[str]()
+    try:
+        for number, wave in enumerate(several, 1):
+            possible = tuple(target for target in wave if target not in failed)
+            if len(several) > 1 and possible:
+                say(f"wave {number} of {len(several)}: {len(possible)} target{'s' * (len(possible) > 1)}")
+            if not _build(course, possible, engine, say):
+                break
+            failed |= {target for target, each in course.work.items() if each.result == "failed"}
+            failed |= set(_descendants(job.needs, failed))
+    except KeyboardInterrupt as ended:  # between two calls of bake
+        course.errors.append(ended)
+    interrupted = any(isinstance(error, KeyboardInterrupt) for error in course.errors)
+    finished = sum("containerimage.digest" in told for told in course.buildx.values())
+    if interrupted and finished:
+        images = "1 image was finished and stays" if finished == 1 else f"{finished} images were finished and stay"
+        say(f"{images}; 'orbiter build --changed' goes on from there")
+    made = Report(
+        outcomes=tuple(_outcomes(job, course, engine)),
+        critical=report.critical_path(course.steps, job.needs),
+        seconds=course.seconds,
+        buildx=course.buildx,
+        steps=course.steps,
+        interrupted=interrupted,
+    )
+    return made, course.errors[0] if course.errors else None
+
+
+def _build(course: _Course, wanted: Sequence[str], engine: Engine, say: Callable[[str], None]) -> bool:
+    """Calls bake until all is built that can be, only once unless the job keeps going.
+
+    False if it is no use to go on with other targets: what is no image's fault would happen to them as well.
+    """
     again = 3
-    seconds = 0.0
     while wanted:
-        done = _bake(job, wanted, engine, say)
-        work = dict(report.merged(work, done.work))
-        steps = report.merged_steps(steps, done.steps)
-        buildx |= done.buildx
-        seconds += done.seconds
+        done = _bake(course.job, wanted, engine, say)
+        course.add(done)
         for verb in ("read", "written"):
             troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
-            if troubles and verb not in said:
-                said.add(verb)
+            if troubles and verb not in course.said:
+                course.said.add(verb)
                 say(in_words(troubles))
         if not done.error:
-            break
+            return True
         if not isinstance(done.error, BuildFailed):
-            errors.append(done.error)
-            break
-        if again and any(each.failed and _RACE.search(each.failed.error) for each in done.work.values()):
+            course.errors.append(done.error)
+            return False
+        problems = {target: each.failed.error for target, each in done.work.items() if each.failed}
+        if again and any(_RACE.search(problem) for problem in problems.values()):
             again -= 1
             say("another build has just made the same image; once more, from the cache")
             continue
-        torn = next(
-            (each.failed.error for each in done.work.values() if each.failed and is_torn(each.failed.error)), ""
-        )
-        if torn and done.imported and NO_READING not in job.options.set:
-            job = replace(job, options=replace(job.options, set=(*job.options.set, NO_READING)))
+        if again and any(_LOST.search(line) for line in (*done.words, *problems.values())):
+            again -= 1
+            say("Buildx lost its connection to the build; once more, from the cache")
+            continue
+        torn = next((problem for problem in problems.values() if is_torn(problem)), "")
+        options = course.job.options
+        if torn and done.imported and NO_READING not in options.set:
+            course.job = replace(course.job, options=replace(options, set=(*options.set, NO_READING)))
             say(f"what the cache refers to cannot be had ({torn}); once more without reading it")
             continue
-        found = _causes(job, done, done.error)
-        causes |= found
-        errors.append(_told(done, done.error, found, job.listens, say))
-        failed = {target for target, each in done.work.items() if each.failed}
-        if not job.keep_going or not failed:
-            break
-        failed |= set(_descendants(job.needs, failed))
-        wanted = tuple(target for target in wanted if target not in failed)
+        found = _causes(course.job, done, done.error)
+        course.causes |= found
+        course.errors.append(_told(done, done.error, found, course.job.listens, say))
+        if not course.job.keep_going or not problems:
+            return False
+        out = {*problems, *_descendants(course.job.needs, set(problems))}
+        wanted = tuple(target for target in wanted if target not in out)
         if wanted:
-            say(f"going on with {', '.join(wanted)}")
-    made = Report(
-        outcomes=tuple(_outcomes(job, work, buildx, causes, engine)),
-        critical=report.critical_path(steps, job.needs),
-        seconds=seconds,
-        buildx=buildx,
-        steps=steps,
-        interrupted=any(isinstance(error, KeyboardInterrupt) for error in errors),
-    )
-    return made, errors[0] if errors else None
+            say(f"going on with {_named(wanted)}")
+    return True
+
+
+def _named(targets: Sequence[str]) -> str:
+    return ", ".join(targets[:8]) + (f" and {len(targets) - 8} more" if len(targets) > 8 else "")
 
 
 def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], None]) -> _Round:
@@ -167,7 +227,7 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
             records = [(name, told["buildx.build.ref"].rpartition("/")[2]) for name, told in buildx.items()]
         _replay(progress, engine, job.options.builder, records)
     return _Round(
-        work=progress.work(done=error is None),
+        work=_blamed(progress.work(done=error is None)),
         buildx=buildx,
         words=progress.words,
         steps=progress.steps(),
@@ -176,6 +236,20 @@ def _bake(job: Job, wanted: Sequence[str], engine: Engine, say: Callable[[str], 
         error=error,
         seconds=seconds,
     )
+
+
+def _blamed(work: Mapping[str, Work]) -> Mapping[str, Work]:
+    """Without the exports that failed beside a step: that step's failure cancelled them, whatever they say of it.
+
+    Seen with Docker 28.5: `error writing config blob: … EOF`. One that fails of itself does so again.
+    """
+    exports = {target for target, each in work.items() if each.failed and each.failed.text.startswith("exporting to ")}
+    if not any(each.failed for target, each in work.items() if target not in exports):
+        return work
+    return {
+        target: Work(result="not reached", seconds=each.seconds) if target in exports else each
+        for target, each in work.items()
+    }
 
 
 def _lineage(needs: Mapping[str, Sequence[str]], wanted: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -259,15 +333,12 @@ def _told(
     return BuildFailed(f"{error}: {'; '.join(reasons)}", error.failures, error.records)
 
 
-def _outcomes(
-    job: Job, work: Mapping[str, Work], buildx: Mapping[str, Any], causes: Mapping[str, Cause], engine: Engine
-) -> Iterator[Outcome]:
-    targets = job.plan.targets
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        sizes = pool.map(lambda target: _size(job, buildx.get(target.name, {}), engine), targets)
-        for target, size in zip(targets, sizes, strict=True):
-            told = buildx.get(target.name, {})
-            yield replace(_outcome(job, target, work.get(target.name), told, size), cause=causes.get(target.name))
+def _outcomes(job: Job, course: _Course, engine: Engine) -> Iterator[Outcome]:
+    sizes = (_pushed_sizes if job.options.push else _local_sizes)(job, course.buildx, engine)
+    for target in job.plan.targets:
+        told = course.buildx.get(target.name, {})
+        outcome = _outcome(job, target, course.work.get(target.name), told, sizes.get(target.name))
+        yield replace(outcome, cause=course.causes.get(target.name))
 
 
 def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, Any], size: int | None) -> Outcome:
@@ -283,20 +354,48 @@ def _outcome(job: Job, target: Target, work: Work | None, buildx: Mapping[str, A
     )
 
 
-def _size(job: Job, buildx: Mapping[str, Any], engine: Engine) -> int | None:
-    """Bytes of the image that was made: in the registry after a push, else in the engine if it is there."""
-    digest, name = buildx.get("containerimage.digest"), buildx.get("image.name", "").partition(",")[0]
-    if not digest or not name:
-        return None
+def _local_sizes(job: Job, buildx: Mapping[str, Any], engine: Engine) -> Mapping[str, int]:
+    """Bytes of the images that were made and that the engine has, by target; asked of it in two calls."""
+    names = {target: told.get("image.name", "").partition(",")[0] for target, told in buildx.items()}
+    repos = {name.rpartition(":")[0] for name in names.values() if name}
     try:
-        if job.options.push:
-            return _pushed_size(name, digest, job.options.builder, engine)
-        (image,) = json.loads(engine.ask("image", "inspect", name))
+        there = {
+            line
+            for repo in sorted(repos)
+            for line in engine.ask("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", familiar(repo)).split()
+        }
+        wanted = {target: name for target, name in names.items() if name and familiar(name) in there}
+        images = json.loads(engine.ask("image", "inspect", *wanted.values())) if wanted else []
     except (EngineError, ValueError):
-        return None
+        return {}
     # Another image may have taken the name; Docker's two image stores have different ideas of an id.
-    same = image["Id"] in (digest, buildx.get("containerimage.config.digest"))
-    return int(image["Size"]) if same else None
+    return {
+        target: int(image["Size"])
+        for target, image in zip(wanted, images, strict=True)
+        if image["Id"]
+        in (buildx[target].get("containerimage.digest"), buildx[target].get("containerimage.config.digest"))
+    }
+
+
+def _pushed_sizes(job: Job, buildx: Mapping[str, Any], engine: Engine) -> Mapping[str, int]:
+    """Compressed bytes of the images in the registry, by target; nothing of so many that asking would take long."""
+    wanted = {
+        target: (told["image.name"].partition(",")[0], told["containerimage.digest"])
+        for target, told in buildx.items()
+        if told.get("image.name") and told.get("containerimage.digest")
+    }
+    if len(wanted) > _ASKED:
+        return {}
+
+    def ask(image: tuple[str, str]) -> int | None:
+        try:
+            return _pushed_size(*image, job.options.builder, engine)
+        except (EngineError, ValueError):
+            return None
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        sizes = pool.map(ask, wanted.values())
+        return {target: size for target, size in zip(wanted, sizes, strict=True) if size is not None}
 
 
 def _pushed_size(name: str, digest: str, builder: str | None, engine: Engine) -> int | None:
@@ -323,6 +422,45 @@ def manifest(
         digest = first["digest"] if first else digest
         found = ask(digest, "--raw") if first else {}
     return found, ask(digest, "--format", "{{json .Image}}") if configuration and found else {}
+
+
+def changed(plan: BuildPlan, verdicts: Verdicts, chosen: Sequence[str]) -> tuple[Verdicts, tuple[str, ...]]:
+    """The verdicts without tags for parents that nobody chose, and of the chosen targets those that are to be built.
+
+    A nested build that is chosen by name is always built: no image tells whether it was.
+    """
+    groups = {group.name: group.targets for group in plan.groups}
+    names = {target for name in chosen for target in groups.get(name, (name,))}
+    told = {
+        name: verdict if name in names or not verdict.tags else replace(verdict, state="up to date", tags=())
+        for name, verdict in verdicts.items()
+    }
+    return told, tuple(name for name, verdict in told.items() if name in names and not verdict.made)
+
+
+def copied_labels(planned: Planned, plan: BuildPlan) -> tuple[str, ...]:
+    """Overrides by which the images of the plan, a part of the project's, bear the hash of their copied files."""
+    found = copied.hashes(planned.plan, planned.config.parent)
+    return tuple(
+        f"{target.name}.labels.{COPIED}={found[target.name]}"
+        for target in plan.targets
+        if target.image.deployable and target.name in found
+    )
+
+
+def with_ready(plan: BuildPlan, verdicts: Verdicts, made: Report) -> Report:
+    """The report with the images that needed no build, in the order of the plan."""
+    found = {outcome.target: outcome for outcome in made.outcomes}
+    for verdict in verdicts.values():
+        if verdict.made and verdict.target not in found:
+            found[verdict.target] = Outcome(
+                target=verdict.target,
+                result="tagged" if verdict.state == "to tag" else "up to date",
+                digest=verdict.made.digest,
+                references=(verdict.made.reference, *verdict.tags),
+            )
+    order = [target.name for target in plan.targets if target.name in found]
+    return replace(made, outcomes=tuple(found[name] for name in order))
 
 
 def write_metadata(made: Report, file: Path) -> None:

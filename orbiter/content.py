@@ -1,17 +1,21 @@
 """What an image is made of, as one hash a target: the label by which a built image is told from a stale one.
 
 The hash covers what decides the image as far as generated files tell: its Dockerfile, the files of its build context,
-its own labels, and the hashes of the targets that it is built from. It leaves out what the files do not hold: the
-bytes of base images and of packages, the files that `copy` names, and the platforms. The version of the project does
-not count, so the same image keeps its hash under a new tag.
+its own labels, the digest that a lock has for the image of the installer, and the hashes of the targets that it is
+built from. It leaves out what the files do not hold: the bytes of base images and of packages that no lock pins, the
+files that `copy` names (`copied.py` has these), and the platforms. The version of the project does not count, so the
+same image keeps its hash under a new tag.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from orbiter.model import BuildPlan, FileSet, Target
 
 LABEL = "orbiter.content"
+
+COPIED = "orbiter.copied"
+"""The label with the hash of copied files: `orbiter build` sets it, the bake file cannot know it."""
 
 _DIGITS = 16
 """64 bits: enough to tell the states of an image apart, and short enough to be read in a bake file."""
@@ -28,8 +32,16 @@ def hashes(plan: BuildPlan, files: FileSet) -> Mapping[str, str]:
         missing = [each for each in targets[name].needs if each not in found]
         waiting += missing
         if not missing:
-            found[waiting.pop()] = _hash(targets[name], contents[name], found)
+            more = (*(found[each] for each in targets[name].needs), tool_digest(plan, targets[name]))
+            found[waiting.pop()] = _hash(targets[name], contents[name], more)
     return found
+
+
+def tool_digest(plan: BuildPlan, target: Target) -> str:
+    """The digest that the lock has for the image which lends the installer, without prefix; empty without one."""
+    names = {context.variable for context in target.contexts if context.reference == target.stage.tool}
+    found = next((variable.default for variable in plan.variables if variable.name in names), "")
+    return found.partition("@sha256:")[2]
 
 
 def _contents(plan: BuildPlan, files: FileSet) -> Mapping[str, list[tuple[str, str]]]:
@@ -67,9 +79,9 @@ def _normalized(text: str, target: Target) -> str:
 _DIRECTIVES = ("# syntax=", "#syntax=", "# escape=", "#escape=")
 
 
-def _hash(target: Target, content: list[tuple[str, str]], known: Mapping[str, str]) -> str:
+def _hash(target: Target, content: list[tuple[str, str]], more: Iterable[str]) -> str:
     parts = [part for pair in (*content, *target.image.labels) for part in pair]
-    parts += [known[name] for name in target.needs]
+    parts += [part for part in more if part]
     # The count and the lengths keep "ab", "c" and "a", "bc" apart.
     text = "".join(f"{len(part)}:{part}" for part in (str(len(content)), *parts))
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -84,8 +84,11 @@ class Engine(Protocol):
         An interrupt, and SIGTERM, stop the build within two seconds and raise KeyboardInterrupt; a second one kills it.
         """
 
-    def records(self, folder: Path, builder: str | None, since: float) -> tuple[Record, ...]:
-        """The builds that began since then (seconds since 1970), the last one first; none without a history."""
+    def records(self, folder: Path, builder: str | None, since: float, *, failed: bool = False) -> tuple[Record, ...]:
+        """The builds that began since then (seconds since 1970), the last one first; none without a history.
+
+        Only those that did not end well if `failed`: to ask for one takes a process.
+        """
 
     def replay(self, identity: str, builder: str | None) -> Sequence[str]:
         """The progress of a build of the history, as lines of `--progress=rawjson`."""
@@ -151,8 +154,16 @@ def bake_command(targets: Sequence[str], options: BakeOptions) -> list[str]:
 
 
 def bake_variables(options: BakeOptions) -> dict[str, str]:
-    """Variables of the bake file that the options set."""
-    values = {"PLATFORMS": ",".join(options.platforms), "REVISION": options.revision}
+    """Variables that the options set: of the bake file, and of Buildx.
+
+    Without the last one, Buildx asks its history for the provenance of every target once all is built, for a file that
+    Orbiter reads other things from: seconds for each (Buildx 0.29).
+    """
+    values = {
+        "PLATFORMS": ",".join(options.platforms),
+        "REVISION": options.revision,
+        "BUILDX_METADATA_PROVENANCE": "disabled" if options.metadata else None,
+    }
     return {name: value for name, value in values.items() if value}
 
 
@@ -324,6 +335,11 @@ class Git:
         done = self._run("show", f"{commit}:./{name}")
         return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
+    def commits(self, name: str, limit: int) -> tuple[str, ...]:
+        """The commits that changed a file of the folder, the newest first, `limit` at most."""
+        done = self._run("log", f"--max-count={limit}", "--format=%H", "--", name)
+        return tuple(done.stdout.decode().split()) if done.returncode == 0 else ()
+
     def files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The files that a commit has at the paths and below them, without links and submodules."""
         listed = self._ask("ls-tree", "-r", "-z", commit, "--", *paths)
@@ -423,7 +439,7 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            records = self.records(folder, options.builder, began)
+            records = self.records(folder, options.builder, began, failed=hear is not None)
             if not records:
                 self.explain_failure(options.builder)
             failures = (self._failure(record, options.builder) for record in records)
@@ -433,21 +449,23 @@ class Buildx:
                 records,
             )
 
-    def records(self, folder: Path, builder: str | None, since: float) -> tuple[Record, ...]:
+    def records(self, folder: Path, builder: str | None, since: float, *, failed: bool = False) -> tuple[Record, ...]:
         # A build that has just failed is written down a moment later.
         for _ in range(5):
-            found = tuple(self._records(folder, builder, since))
+            found = tuple(self._records(folder, builder, since, failed))
             if found:
                 return found
             time.sleep(0.3)
         # The clocks of the engine and of this machine may differ a little.
-        return tuple(self._records(folder, builder, since - 5))
+        return tuple(self._records(folder, builder, since - 5, failed))
 
-    def _records(self, folder: Path, builder: str | None, since: float) -> Iterator[Record]:
+    def _records(self, folder: Path, builder: str | None, since: float, failed: bool) -> Iterator[Record]:
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
+            if failed and record.get("status") == "Completed":
+                continue
             if datetime.fromisoformat(record["created_at"]).timestamp() > since:
                 identity = record["ref"].rpartition("/")[2]
                 # In the folder of the project: the contexts of other projects lie outside of it.

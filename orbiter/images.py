@@ -22,7 +22,7 @@ State = Literal["up to date", "stale", "unknown", "not built", "not pushed", "no
 class LocalImage:
     """An image in the engine. `size` is in bytes, as Docker rounds it; `created` in seconds since 1970.
 
-    `last_step` is the newest entry of its history, None where nobody asked for it.
+    `last_step` is the newest entry of its history, None where nobody asked for it. `platform` is `linux/amd64`.
     """
 
     id: str
@@ -32,6 +32,7 @@ class LocalImage:
     size: int
     created: float
     last_step: str | None = None
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ def parse_inspect(text: str, sizes: Mapping[str, int]) -> tuple[LocalImage, ...]
             labels=(each.get("Config") or {}).get("Labels") or {},
             size=sizes.get(each["Id"]) or each["Size"],
             created=seconds(each.get("Created") or ""),
+            platform=platform({key.lower(): each[key] for key in ("Os", "Architecture", "Variant") if each.get(key)}),
         )
         for each in json.loads(text)
     )
@@ -117,6 +119,21 @@ def parse_published(text: str) -> Published:
     configuration = image if "config" in image else next(iter(image.values()), {})
     labels = (configuration.get("config") or {}).get("Labels")
     return Published(digest=data["manifest"]["digest"], labels=labels or {})
+
+
+def own_labels(configuration: Mapping[str, Any]) -> Mapping[str, str]:
+    """The labels of an image that Orbiter's Dockerfile made, from its configuration; none of one that somebody built
+    on it (see removal.py)."""
+    labels: Mapping[str, str] = (configuration.get("config") or {}).get("Labels") or {}
+    steps = [step.get("created_by", "") for step in configuration.get("history") or ()]
+    return labels if steps and steps[-1] == f"LABEL {TARGET}={labels.get(TARGET)}" else {}
+
+
+def platform(data: Mapping[str, str]) -> str:
+    """`linux/amd64`, `linux/arm/v7`. What arm64 has as variant is its only one."""
+    named = [data.get("os", ""), data.get("architecture", "")]
+    variant = data.get("variant", "")
+    return "/".join([*named, variant] if variant and (named[1], variant) != ("arm64", "v8") else named)
 
 
 def seconds(moment: str) -> float:

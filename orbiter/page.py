@@ -263,7 +263,7 @@ def _result(made: Report) -> str:
     if made.failed:
         return "failed"
     results = {outcome.result for outcome in made.outcomes}
-    return "cached" if results == {"cached"} else "built"
+    return "cached" if results <= {"cached", "up to date"} else "built"
 
 
 def _summary(made: Report) -> str:
@@ -318,8 +318,13 @@ def _lanes(made: Report, timeline: Timeline, facts: Facts) -> Iterator[Lane]:
 
 def _why(outcome: Outcome, steps: Sequence[Step], timeline: Timeline) -> str:
     """Why a target was built: the reason of its first step that ran."""
-    if outcome.result == "cached":
-        return "every step came from the cache"
+    words = {
+        "cached": "every step came from the cache",
+        "up to date": "the image is there as the configuration has it",
+        "tagged": "the image was there under another version",
+    }
+    if outcome.result in words:
+        return words[outcome.result]
     first = next((step for step in steps if step.kind == "step" and step.state in ("ran", "failed")), None)
     if first is None:
         return ""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orbiter.convert import Remark
     from orbiter.engine import Git
     from orbiter.locking.update import Problem, Tools, Updated, Wish
+    from orbiter.parts import Parts
     from orbiter.starter import Settings
 
 NAMES = ("orbiter.yaml", "orbiter.yml", "invoke.yaml")
@@ -187,6 +188,14 @@ def _at(there: Mapping[str, bytes], name: str, folder: Path) -> "State":
 def compare(planned: Planned, out: Path | None = None) -> Changes:
     """What separates the disk from the plan; writes nothing."""
     return output.compare(render(planned), out or planned.config.parent)
+
+
+def described(planned: Planned, files: FileSet) -> "tuple[Mapping[str, str], Mapping[str, Parts]]":
+    """What each target is made of, from its rendered files: its hash, and its parts."""
+    from orbiter import content, parts
+
+    contents = content.hashes(planned.plan, files)
+    return contents, parts.parts(planned.plan, contents)
 
 
 def unlocked(planned: Planned) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -126,6 +126,56 @@ def without_parents(plan: BuildPlan, names: Sequence[str]) -> tuple[BuildPlan, t
     return replace(plan, targets=alone, groups=()), tuple(overrides)
 
 
+def waves(plan: BuildPlan, wanted: Sequence[str], size: int) -> tuple[tuple[str, ...], ...]:
+    """The wanted targets in groups for one call of bake each, parents in the same group or an earlier one.
+
+    A call solves with its targets all that they need, again where an earlier one has done it. So what stands on each
+    other stays together, and no group has with what it needs more than `size` targets, unless one target alone has.
+    """
+    targets = {target.name: target for target in plan.targets}
+    chosen, found = set(wanted), list[list[str]]()
+    together: set[str] = set()
+    for name in (name for name in _families_first(plan) if name in chosen):
+        lineage = _lineage(targets, name)
+        if not found or len(together | lineage) > size:
+            found.append([])
+            together = set()
+        found[-1].append(name)
+        together |= lineage
+    return tuple(map(tuple, found))
+
+
+def _families_first(plan: BuildPlan) -> list[str]:
+    """The targets, parents first, and each followed by what is built from it before the next one of its kind."""
+    children: dict[str, list[str]] = {target.name: [] for target in plan.targets}
+    missing = {target.name: len(target.needs) for target in plan.targets}
+    for target in plan.targets:
+        for need in target.needs:
+            children[need].append(target.name)
+    stack = [target.name for target in reversed(plan.targets) if not target.needs]
+    found = []
+    while stack:
+        name = stack.pop()
+        found.append(name)
+        for child in reversed(children[name]):
+            missing[child] -= 1
+            if not missing[child]:
+                stack.append(child)
+    return found
+
+
+def _lineage(targets: Mapping[str, Target], name: str) -> set[str]:
+    """The target and all that it is built from."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting += targets[each].needs
+    return found
+
+
 def as_text(plan: BuildPlan) -> str:
     """The plan for people: families, and under each its targets in the order of the configuration."""
     lines: list[str] = []
@@ -226,7 +276,7 @@ def _contexts(project: Project, image: Image, stage: Stage, folder: str) -> Iter
     if parent.target:
         yield Context(reference=parent.reference, kind="target", value=parent.target)
     else:
-        host, path = _normalized(stage.parent)
+        host, path = host_and_path(stage.parent)
         if host in mirrors:
             yield Context(reference=stage.parent, kind="image", value=f"/{path}", variable=_variable(host))
     if stage.source and image.nested and image.nested != parent.target:
@@ -339,17 +389,17 @@ def _groups(project: Project) -> Iterator[Group]:
 
 def mirrored(mirrors: Mirrors, reference: str) -> str:
     """Where the image of that reference is pulled from."""
-    host, path = _normalized(reference)
+    host, path = host_and_path(reference)
     replacement = dict(mirrors.registries).get(host)
     return f"{replacement}/{path}" if replacement else reference
 
 
 def full_name(reference: str) -> str:
     """The reference with its host, without a digest: `debian:trixie-slim` → `docker.io/library/debian:trixie-slim`."""
-    return "/".join(_normalized(reference.partition("@")[0]))
+    return "/".join(host_and_path(reference.partition("@")[0]))
 
 
-def _normalized(reference: str) -> tuple[str, str]:
+def host_and_path(reference: str) -> tuple[str, str]:
     """Host and path of a reference: `debian:trixie-slim` → `docker.io`, `library/debian:trixie-slim`.
 
     The rule of https://github.com/distribution/reference/blob/main/normalize.go.

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Result = Literal["built", "cached", "failed", "not reached"]
-"""What came of a target. `not reached`: it was not begun, or it was cancelled because another one failed."""
+Result = Literal["built", "cached", "failed", "not reached", "up to date", "tagged"]
+"""What came of a target. `not reached`: it was not begun, or it was cancelled because another one failed.
+
+`up to date` and `tagged` is what needs no build: the image is there, and was given its tags.
+"""
 
 Kind = Literal["step", "pull", "load", "export", "other"]
 """A step of a Dockerfile, an image that is found or pulled, the build context, what is made of the result, the rest."""

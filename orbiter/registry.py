@@ -107,9 +107,9 @@ def manifest_request(at: Place, reference: str, method: str = "GET") -> Request:
     return Request(method=method, url=f"{at.address}/v2/{at.path}/manifests/{reference}", headers=accept)
 
 
-def blob_request(at: Place, digest: str) -> Request:
-    """Whether a blob is there; it is not sent."""
-    return Request(method="HEAD", url=f"{at.address}/v2/{at.path}/blobs/{digest}")
+def blob_request(at: Place, digest: str, method: str = "HEAD") -> Request:
+    """Whether a blob is there; with GET, the blob."""
+    return Request(method=method, url=f"{at.address}/v2/{at.path}/blobs/{digest}")
 
 
 def next_request(at: Place, link: str) -> Request | None:

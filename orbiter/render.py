@@ -6,7 +6,7 @@ from dataclasses import replace
 from jinja2 import BytecodeCache, Environment, FunctionLoader, StrictUndefined, Template, TemplateSyntaxError
 from jinja2 import TemplateError as JinjaError
 
-from orbiter import quoting
+from orbiter import parts, quoting
 from orbiter.ci import MARK as CI_MARK
 from orbiter.ci import Workflow, is_generated
 from orbiter.content import hashes
@@ -38,7 +38,8 @@ def render(plan: BuildPlan, templates: Mapping[str, str], compiled: BytecodeCach
     environment = _environment(templates, compiled)
     try:
         files = dict(_files(plan, environment, templates))
-        return files | {BAKE_FILE: _bake_file(plan, environment, hashes(plan, files))}
+        contents = hashes(plan, files)
+        return files | {BAKE_FILE: _bake_file(plan, environment, contents, parts.parts(plan, contents))}
     except (JinjaError, TypeError, ValueError) as error:
         raise TemplateError(_explain(error)) from error
 
@@ -85,9 +86,14 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
         yield INDEXES, _ended(text, "mirrors.env")
 
 
-def _bake_file(plan: BuildPlan, environment: Environment, contents: Mapping[str, str]) -> str:
+def _bake_file(
+    plan: BuildPlan, environment: Environment, contents: Mapping[str, str], made_of: Mapping[str, parts.Parts]
+) -> str:
     template = environment.get_template(f"{BAKE_FILE}{_SUFFIX}")
-    return _ended(template.render(project=plan.project, plan=plan, contents=contents), BAKE_FILE)
+    labels = {
+        target.name: ((parts.LABEL, parts.label(made_of[target.name])), *target.labels) for target in plan.targets
+    }
+    return _ended(template.render(project=plan.project, plan=plan, contents=contents, labels=labels), BAKE_FILE)
 
 
 def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -> Environment:

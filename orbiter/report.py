@@ -189,9 +189,11 @@ def _summary(report: Report) -> list[str]:
     results = [outcome.result for outcome in report.outcomes]
     if results and all(result == "cached" for result in results):
         return [f"nothing to do: everything is cached ({report.seconds:.1f} s)"]
-    kinds: tuple[Result, ...] = ("built", "cached", "failed", "not reached")
+    if results and all(result == "up to date" for result in results):
+        return ["nothing to do: everything is up to date"]
+    kinds: tuple[Result, ...] = ("built", "cached", "failed", "not reached", "tagged", "up to date")
     counted = ", ".join(f"{results.count(kind)} {kind}" for kind in kinds if kind in results)
-    lines = [f"{counted} in {report.seconds:.1f} s"]
+    lines = [f"{counted} in {report.seconds:.1f} s" if report.seconds else counted]
     if report.critical and not report.failed:
         path = f"critical path: {' → '.join(report.path)}, {report.path_seconds:.1f} s"
         lines += textwrap.wrap(path, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 from urllib.request import Request as HTTPRequest
 
@@ -28,6 +29,13 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 LONGEST = 60
 """Seconds that are waited before an attempt, at most, whatever a server asks for."""
+
+_REDIRECTING = {301, 302, 303, 307, 308}
+_REDIRECTIONS = 4
+
+
+class Refused(EngineError):
+    """The registry wants a login, or another one. Some of them also say so of a repository that is not there."""
 
 
 class Hub:
@@ -94,6 +102,7 @@ class Registry:
         self._timeout = timeout
         self._retries = retries
         self._opener = _opener(at.host, ca)
+        self._guard = threading.Lock()
         self._challenge: Challenge | None = None
         self._tokens: dict[str, str | None] = {}
 
@@ -121,6 +130,25 @@ class Registry:
         """Whether a blob is there, or would be sent from elsewhere."""
         return self._ask(registry.blob_request(self._at, digest), "pull")[0] != 404
 
+    def blob(self, digest: str) -> bytes | None:
+        """What is in a blob; None if it is not there. A store elsewhere that has it sees no login."""
+        request = registry.blob_request(self._at, digest, "GET")
+        status, headers, body = self._ask(request, "pull")
+        for _ in range(_REDIRECTIONS):
+            if status not in _REDIRECTING or not headers.get("Location"):
+                break
+            request = registry.Request(method="GET", url=urljoin(request.url, headers["Location"]))
+            if not request.url.startswith(("https://", "http://")):
+                break
+            status, reason, headers, body = self._send(request)
+            if status >= 400:
+                raise EngineError(f"{self._at.host}: the store of its blobs answered {status} {reason}")
+        if status == 404:
+            return None
+        if status != 200:
+            raise EngineError(f"{self._at.host}: its blobs cannot be had: it answered {status}")
+        return body
+
     def delete(self, digest: str) -> None:
         """Removes a manifest, and with it all tags that stand for it; one that is gone already is no error."""
         self._ask(registry.manifest_request(self._at, digest, "DELETE"), "pull,delete")
@@ -136,14 +164,15 @@ class Registry:
             asked = registry.challenge(got.get_all("WWW-Authenticate") or ())
             if asked is None or (headers and asked.scheme == "basic"):
                 break
-            self._challenge = asked
-            self._tokens.pop(actions, None)  # it has expired, or is of no use
-            if asked.scheme == "bearer":
-                self._tokens[actions] = self._token(asked, actions)
+            with self._guard:
+                if self._authorization(actions)[0] == headers:  # else another thread has got one meanwhile
+                    # A token that was there has expired, or is of no use.
+                    self._tokens[actions] = self._token(asked, actions) if asked.scheme == "bearer" else None
+                    self._challenge = asked
         if status == 404 or status < 400:
             return status, got, body
         problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-        raise EngineError(pushrm.redact(problem, secrets))
+        raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, secrets))
 
     def _authorization(self, actions: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
         if self._challenge is None:
@@ -158,7 +187,7 @@ class Registry:
         status, reason, _, body = self._send(request)
         if status >= 400:
             problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-            raise EngineError(pushrm.redact(problem, request.secrets))
+            raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, request.secrets))
         return registry.parse_token(body)
 
     def _send(self, request: registry.Request) -> tuple[int, str, Message, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Describe": ("init", "validate", "compile", "lock", "diff", "sbom", "schema"),
-    "Build": ("plan", "graph", "build", "cache", "builder", "test", "verify"),
+    "Build": ("plan", "explain", "graph", "build", "cache", "builder", "test", "verify"),
     "Use": ("run", "bash", "r2d", "images"),
     "Publish": ("ci", "docker-push", "docker-pushrm", "readme", "export"),
     "Tidy": ("clean", "docker-rmi", "docker-clean", "docker-prune"),

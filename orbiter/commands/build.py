@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orbiter.commands import console, options
+from orbiter.commands import comparing, console, options
 from orbiter.errors import UsageError
 
 if TYPE_CHECKING:
     from orbiter.pipeline import Planned
+
+AT_ONCE = 50
+"""Targets in one call of bake: docs/performance.md has the measurements."""
 
 
 @click.command(
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     "  orbiter build -b debian -i base         as in the original tool\n"
     "  orbiter build --push                    published images go to the registry\n"
     "  orbiter build --keep-going              what a failure leaves possible\n"
+    "  orbiter build --changed --push          only what the registry lacks\n"
     "  orbiter build --no-deps debian-base     on its parents as they are published\n"
     "  orbiter build --report build.html       a page: what took how long, and why\n"
     "  orbiter build --format json | jq '.targets[] | [.name, .result, .seconds]'\n"
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 )
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-deps", is_flag=True, help="Take parents as they are published; the nested build is made anew.")
+@click.option("--changed", is_flag=True, help="Build only what is not there as the configuration has it.")
+@comparing.against("registry with --push, else engine")
 @click.option("-k", "--keep-going", is_flag=True, help="After a failure, build all that does not need what failed.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="TARGET.KEY=VALUE", help="Override a value of the bake file."
@@ -57,6 +63,14 @@ if TYPE_CHECKING:
     "--progress",
     type=click.Choice(["auto", "plain", "tty", "quiet", "rawjson"]),
     help="Buildx's progress  [default: its own on a terminal, else a line a step].",
+)
+@click.option(
+    "--at-once",
+    type=click.IntRange(0),
+    default=AT_ONCE,
+    show_default=True,
+    metavar="NUMBER",
+    help="Targets that one call of bake gets; more are built in waves, and what fails stops only what needs it.",
 )
 @click.option("--metadata", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a JSON file.")
 @click.option(
@@ -83,10 +97,13 @@ def build(
     provenance: str | None,
     no_cache: bool,
     no_deps: bool,
+    changed: bool,
+    against: str | None,
     keep_going: bool,
     overrides: tuple[str, ...],
     allow: tuple[str, ...],
     progress: str | None,
+    at_once: int,
     metadata: Path | None,
     locked: bool,
     reports: tuple[Path, ...],
@@ -96,10 +113,15 @@ def build(
 
     TARGETS are names or globs of images; without any, every published image is built. What they need is built
     with them. At the end a table says what came of each: built, cached, failed or not reached.
+
+    With --changed, what is there already as the configuration has it is not built: with --push it is taken from the
+    registry by digest and only tagged where the version is a new one. 'orbiter plan --changed' shows it before.
     """
     from orbiter import building, output, pipeline, report, reporting, verifying
+    from orbiter.changes import Verdicts, remaining
     from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
+    from orbiter.survey import tag
 
     if push and load:
         raise UsageError("--push and --load exclude each other: build twice, the second time comes from the cache")
@@ -107,6 +129,11 @@ def build(
         raise UsageError("--reproducible is about what is pushed: add --push, or try 'orbiter verify'")
     if metadata and not metadata.parent.is_dir():
         raise UsageError(f"--metadata {metadata}: there is no folder {metadata.parent}")
+    changed = changed or against is not None
+    if changed and (no_cache or no_deps):
+        raise UsageError("--changed builds what is not there yet; --no-cache and --no-deps contradict it")
+    if push and against == "engine":
+        raise UsageError("--push compares with the registry, which is to have the images; leave out --against engine")
     reporting.check(reports)
     planned = options.planned(file)
     if locked:
@@ -119,13 +146,22 @@ def build(
     if reproducible:
         published = (*published, *verifying.dated(plan, verifying.epoch(planned.lock, os.environ)))
         provenance = provenance or "off"  # it tells the time of the build
-    revision = options.revision(planned.config.parent)
+    folder, revision = planned.config.parent, options.revision(planned.config.parent)
     files = pipeline.render(planned)
-    changes = output.compare(files, planned.config.parent)
-    output.write(changes, planned.config.parent)
+    changes = output.compare(files, folder)
+    output.write(changes, folder)
     if changes:
         console.say(output.summary(changes, wrote=True))
     options.mention_lock(planned)
+    asked = options.split_platforms(platforms)
+    verdicts: Verdicts = {}
+    if changed:
+        where = comparing.places(planned, registry=push or against == "registry")
+        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked)
+        verdicts, chosen = building.changed(plan, verdicts, chosen)
+        plan, published = remaining(plan, chosen, verdicts, published=where.registry is not None)
+        if push or not where.registry:
+            tag(verdicts, where)
     job = building.Job(
         planned=planned,
         plan=plan,
@@ -137,8 +173,8 @@ def build(
             load=load,
             no_cache=no_cache,
             builder=builder,
-            platforms=options.split_platforms(platforms),
-            set=(*published, *overrides),
+            platforms=asked,
+            set=(*published, *building.copied_labels(planned, plan), *overrides),
             allow=allow,
             progress=progress,
             sbom=_scanner(planned) if sbom else None,
@@ -146,10 +182,12 @@ def build(
             revision=revision,
         ),
         keep_going=keep_going,
+        at_once=at_once,
         listens=progress is None and not sys.stderr.isatty(),
         reports=bool(reports),
     )
     made, error = building.run(job, Buildx(), console.say)
+    made = building.with_ready(planned.plan, verdicts, made)
     if reports:
         try:
             reporting.write(reports, made, error, job, (*changes.created, *changes.updated), Buildx())
@@ -164,7 +202,7 @@ def build(
     if form == "json":
         console.print_json(report.as_data(made))
     else:
-        if not job.listens:
+        if not job.listens and chosen:
             console.say("")  # below the last line of Buildx's
         click.echo(report.as_text(made))
     if error:

@@ -153,6 +153,17 @@ def test_other_builds_have_a_page_too(name: str) -> None:
     assert "debian-base" in page(report(name, done=name == "cached")).text
 
 
+def test_what_needed_no_build_says_so() -> None:
+    ready = (
+        Outcome(target="debian-core", result="up to date", digest="sha256:1"),
+        Outcome(target="debian-base", result="tagged", digest="sha256:2"),
+    )
+    text = page(Report(outcomes=ready, critical=(), seconds=0.0)).text
+    assert "the image is there as the configuration has it" in text
+    assert "the image was there under another version" in text
+    assert "nothing to do" in page(Report(outcomes=ready[:1], critical=(), seconds=0.0)).text
+
+
 def test_a_builder_without_a_history_has_a_page_without_steps() -> None:
     made = Report(outcomes=(Outcome(target="debian-core", result="built"),), critical=(), seconds=7.0)
     assert "The builder told of no steps that ran." in page(made).text

@@ -156,6 +156,7 @@ target "debian-core" {
   }
   tags        = tags("debian-core")
   labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "5fa1978df721707b", {
+    "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.13 env=07d76529 labels=4415d17b user=3a7646fc"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -188,6 +189,7 @@ target "debian-base" {
   }
   tags        = tags("debian-base", "latest", "base")
   labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "cf23a7c808e255c3", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=5fa1978df721707b build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=5fa1978df721707b"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
     "field"                              = "100 % $${biology} %%{x}"
@@ -219,6 +221,7 @@ target "debian-stacked" {
   }
   tags        = tags("debian-stacked")
   labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "b7519520237d3876", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=cf23a7c808e255c3 build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=a91535aa0af7218e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -235,6 +238,7 @@ target "conda-core" {
   }
   tags        = tags("conda-core")
   labels      = labels("conda-core", "micromamba_core on debian-core", "77114bfdd5c7a2e9", {
+    "orbiter.parts"                      = "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=5fa1978df721707b"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -265,6 +269,7 @@ target "conda-base" {
   }
   tags        = tags("conda-base")
   labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "df20716dd940fae8", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=77114bfdd5c7a2e9 build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=77114bfdd5c7a2e9"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

@@ -127,6 +127,7 @@ target "lab-tools" {
   }
   tags        = tags("lab-tools")
   labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "d66094445d25f649", {
+    "orbiter.parts"                      = "builder=pip_builder from=quay.io/jupyter/minimal-notebook:2025-10-20 pip=jupyterlab,geopandas env=0653dbb6 cmd=95b87a68 user=72777f1e"
     "org.opencontainers.image.base.name" = "quay.io/jupyter/minimal-notebook:2025-10-20"
   })
   platforms   = platforms([])
@@ -154,6 +155,7 @@ target "lab-slim" {
   }
   tags        = tags("lab-slim")
   labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "fe896c8e51ca326f", {
+    "orbiter.parts"                      = "builder=pip_deploy from=python:3.13-slim env=0653dbb6 cmd=95b87a68 user=72777f1e build:builder=pip_builder build:from=python:3.13-slim build:pip=jupyterlab build:env=064ed5f9 build:user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/python:3.13-slim"
   })
   platforms   = platforms([])

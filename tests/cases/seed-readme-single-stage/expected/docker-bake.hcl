@@ -118,6 +118,7 @@ target "micromamba-core" {
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
   labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "73ac3a22a27ed34c", {
+    "orbiter.parts"                      = "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])

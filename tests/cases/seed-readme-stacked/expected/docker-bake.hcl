@@ -130,6 +130,7 @@ target "alpine-core" {
   }
   tags        = tags("alpine-core")
   labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "e9062c219a0f22af", {
+    "orbiter.parts"                      = "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git python=3.8.8 env=221bb44f user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -159,6 +160,7 @@ target "alpine-base" {
   }
   tags        = tags("alpine-base")
   labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "58b1d1ef12739d8c", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=e9062c219a0f22af build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=e9062c219a0f22af"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -188,6 +190,7 @@ target "alpine-geospatial" {
   }
   tags        = tags("alpine-geospatial")
   labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "e1cbcc9206d6cdbd", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=e9062c219a0f22af build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=22c67e1698781ca0"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
