@@ -143,8 +143,9 @@ def build(
         plan, published = without_parents(planned.plan, chosen)
     else:
         plan, published = restrict(planned.plan, chosen), ()
+    dated: tuple[str, ...] = ()
     if reproducible:
-        published = (*published, *verifying.dated(plan, verifying.epoch(planned.lock, os.environ)))
+        dated = verifying.dated(plan, verifying.epoch(planned.lock, os.environ))
         provenance = provenance or "off"  # it tells the time of the build
     folder, revision = planned.config.parent, options.revision(planned.config.parent)
     files = pipeline.render(planned)
@@ -174,7 +175,7 @@ def build(
             no_cache=no_cache,
             builder=builder,
             platforms=asked,
-            set=(*published, *building.copied_labels(planned, plan), *overrides),
+            set=(*published, *dated, *building.copied_labels(planned, plan), *overrides),
             allow=allow,
             progress=progress,
             sbom=_scanner(planned) if sbom else None,
