@@ -126,7 +126,7 @@ def dated(plan: BuildPlan, epoch: int) -> tuple[str, ...]:
     Docker's own builder refuses to keep such images, so they go to the registry only.
     """
     outputs = (
-        f"{target.name}.output=type=registry,rewrite-timestamp=true,store=false"
+        f"{target.name}.output=type=registry,oci-mediatypes=true,rewrite-timestamp=true,store=false"
         for target in plan.targets
         if target.image.deployable
     )
