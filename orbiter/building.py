@@ -32,8 +32,9 @@ _RACE = re.compile(r'^image "[^"]+": already exists$')
 _ASKED = 100
 """Pushed images whose sizes are asked for: a process of Buildx each."""
 
-_LOST = re.compile(r"no such job|code = Unavailable")
-"""What Buildx says, for no fault of the build, when it has hundreds of targets at once (Buildx 0.29)."""
+_LOST = re.compile(r"no such job|code = Unavailable|snapshot \S+ does not exist")
+"""What Buildx says, for no fault of the build: with hundreds of targets at once (Buildx 0.29), or where the engine tidies
+its store just then (seen with Docker 28.5: `failed to commit … snapshot … does not exist`)."""
 
 
 NO_READING = "*.cache-from="
@@ -170,7 +171,7 @@ def _build(course: _Course, wanted: Sequence[str], engine: Engine, say: Callable
             continue
         if again and any(_LOST.search(line) for line in (*done.words, *problems.values())):
             again -= 1
-            say("Buildx lost its connection to the build; once more, from the cache")
+            say("the builder lost hold of the build, for no fault of it; once more, from the cache")
             continue
         torn = next((problem for problem in problems.values() if is_torn(problem)), "")
         options = course.job.options

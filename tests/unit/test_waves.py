@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orbiter.building import Ended, Job, run
 from orbiter.engine import BakeOptions, BuildFailed, Buildx
 from orbiter.errors import EngineError
@@ -122,13 +124,20 @@ def test_bake_gets_some_targets_at_a_time_and_all_of_few() -> None:
         assert len([line for line in said if line.startswith("wave ")]) == (0 if len(sizes) == 1 else len(sizes))
 
 
-def test_a_connection_that_buildx_lost_is_no_failure_of_the_build() -> None:
-    engine = Engine("ERROR: target f0-core: failed to receive status: rpc error: code = NotFound desc = no such job x")
-    said, error = built(engine, 3)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "failed to receive status: rpc error: code = NotFound desc = no such job x",
+        "failed to commit a to b during finalize: failed to stat active key during commit: snapshot a does not exist",
+    ],
+)
+def test_what_the_builder_lost_is_no_failure_of_the_build(said: str) -> None:
+    engine = Engine(f"ERROR: target f0-core: {said}")
+    words, error = built(engine, 3)
     assert error is None
     assert engine.calls[0] == engine.calls[1]
     assert len(engine.calls) == 3
-    assert "Buildx lost its connection to the build; once more, from the cache" in said
+    assert "the builder lost hold of the build, for no fault of it; once more, from the cache" in words
 
 
 def test_it_is_not_tried_for_ever() -> None:
