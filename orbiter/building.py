@@ -33,8 +33,8 @@ _ASKED = 100
 """Pushed images whose sizes are asked for: a process of Buildx each."""
 
 _LOST = re.compile(r"no such job|code = Unavailable|snapshot \S+ does not exist")
-"""What Buildx says, for no fault of the build: with hundreds of targets at once (Buildx 0.29), or where the engine tidies
-its store just then (seen with Docker 28.5: `failed to commit … snapshot … does not exist`)."""
+"""What Buildx says, for no fault of the build: with hundreds of targets at once (Buildx 0.29), or where the engine
+tidies its store just then (seen with Docker 28.5: `failed to commit … snapshot … does not exist`)."""
 
 
 NO_READING = "*.cache-from="
