@@ -96,7 +96,7 @@ def verify(
         options=BakeOptions(
             builder=builder,
             platforms=tuple(name for given in platforms for name in given.split(",") if name),
-            set=overrides,
+            set=(*building.copied_labels(planned, plan), *overrides),
             allow=allow,
             revision=options.revision(planned.config.parent),
         ),

@@ -129,7 +129,12 @@ def emptied(runner: Mapping[str, str]) -> None:
     images = docker(runner, "image", "ls", "--quiet", REPO).split()
     if images:
         docker(runner, "image", "rm", "--force", *images)
-    docker(runner, "buildx", "prune", "--all", "--force")
+    for _ in range(30):  # what a build has just used is let go a moment later
+        docker(runner, "buildx", "prune", "--all", "--force")
+        if not docker(runner, "buildx", "du", "--format", "{{.ID}}"):
+            return
+        time.sleep(0.5)
+    raise AssertionError(docker(runner, "buildx", "du", "--verbose"))
 
 
 def build(

@@ -28,6 +28,7 @@ build:
     base:
       image: core
       builder: pip_deploy
+      copy: {{notes.txt: /notes.txt}}
       cmd: [sleep, "60"]
       build: {{image: core, builder: pip_builder, pip: [six, markupsafe], npm: [is-number]}}
     dated:
@@ -47,6 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str])
     uv = engine.get("UV_IMAGE")
     mirrors = f'mirrors: {{ghcr.io: "{uv.partition("/")[0]}"}}' if uv else ""
     (folder / "orbiter.yaml").write_text(CONFIG.format(mirrors=mirrors, registry=engine["ENGINE_REGISTRY"]))
+    (folder / "notes.txt").write_text("Copied.")
     done = run_orbiter(folder, engine, "lock")
     assert done.returncode == 0, done.stderr
     return folder
@@ -121,7 +123,7 @@ def test_file_that_differs_is_named(project: Path, engine: Mapping[str, str], tm
     written = (project / "build/small/dated/Dockerfile").read_text().splitlines()
     line = 1 + written.index("date +%s%N > /etc/built") - 3  # a script has its first line, and -v, before that
     assert written[line - 1].startswith("RUN <<")
-    assert origin == f"  made by build/small/dated/Dockerfile:{line}, from orbiter.yaml:16:7 (postbuild)"
+    assert origin == f"  made by build/small/dated/Dockerfile:{line}, from orbiter.yaml:17:7 (postbuild)"
     assert changes == ["  etc/built  content (20 B)"]
     assert done.stderr.splitlines()[-1] == "orbiter: 1 of 1 images differ"
     assert list(tmp_path.iterdir()) == []
