@@ -439,7 +439,10 @@ class Buildx:
         command = bake_command(targets, replace(options, progress="rawjson") if hear else options)
         status = self._build(command, folder, bake_variables(options), hear)
         if status != 0:
-            records = self._failed_records(folder, options.builder, began, only=hear is not None)
+            # Those of other targets may be there first: only one that failed is worth the wait.
+            records = self.records(folder, options.builder, began, failed=True)
+            if not hear:
+                records = tuple(self._records(folder, options.builder, began, failed=False)) or records
             if not records:
                 self.explain_failure(options.builder)
             failures = (self._failure(record, options.builder) for record in records)
@@ -452,24 +455,14 @@ class Buildx:
     def records(self, folder: Path, builder: str | None, since: float, *, failed: bool = False) -> tuple[Record, ...]:
         # A build that has just failed is written down a moment later.
         for _ in range(5):
-            found = tuple(self._records(folder, builder, since, failed))
+            found = tuple(self._records(folder, builder, since, failed=failed))
             if found:
                 return found
             time.sleep(0.3)
         # The clocks of the engine and of this machine may differ a little.
-        return tuple(self._records(folder, builder, since - 5, failed))
+        return tuple(self._records(folder, builder, since - 5, failed=failed))
 
-    def _failed_records(self, folder: Path, builder: str | None, since: float, *, only: bool) -> tuple[Record, ...]:
-        """The records of a build that failed: those of its other targets may be there first, for up to two seconds."""
-        records = self.records(folder, builder, since, failed=only)
-        for _ in range(5):
-            if not records or any(failed_step(record.told) for record in records):
-                break
-            time.sleep(0.4)
-            records = self.records(folder, builder, since, failed=only)
-        return records
-
-    def _records(self, folder: Path, builder: str | None, since: float, failed: bool) -> Iterator[Record]:
+    def _records(self, folder: Path, builder: str | None, since: float, *, failed: bool) -> Iterator[Record]:
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
