@@ -95,7 +95,7 @@ def verify(
         files=files,
         options=BakeOptions(
             builder=builder,
-            platforms=tuple(name for given in platforms for name in given.split(",") if name),
+            platforms=options.split_platforms(platforms),
             set=(*building.copied_labels(planned, plan), *overrides),
             allow=allow,
             revision=options.revision(planned.config.parent),
