@@ -2,12 +2,8 @@
 
 import base64
 import json
-import os
 import secrets
-import shlex
-import shutil
 import subprocess
-import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -20,7 +16,8 @@ from typing import Any
 import pytest
 
 from orbiter.progress import Progress
-from tests.conftest import ROOT, run_orbiter, unavailable
+from tests.conftest import run_orbiter
+from tests.engines import engine_alone
 from tests.registries import Fault, Forward, Request, Server, serving
 
 pytestmark = pytest.mark.engine
@@ -61,29 +58,8 @@ RUN head -c 20000 /dev/urandom > /random-{{ image.target }}
 @pytest.fixture(scope="module")
 def runner(engine: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     """The environment of an engine that nobody else uses, beside that of the others, with their registry."""
-    state = tempfile.mkdtemp(prefix="orbiter-", dir="/tmp")  # its sockets have to have short paths
-    own = {
-        "ORBITER_ENGINE": "private",
-        "ENGINE_STATE": state,
-        "ENGINE_BRIDGE": "orb5",
-        "ENGINE_BIP": "10.213.5.1/24",
-    }
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKER_", "BUILDX_"))} | own
-    script = (
-        f"cd {shlex.quote(str(ROOT))}"
-        ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
-        ' && f=$(scripts/fixtures.sh debian) && eval "$f" && env -0'
-    )
-    try:
-        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
-        if "the private engine" in done.stderr and done.returncode == 4:
-            unavailable(f"no engine of our own on this machine: {done.stderr.strip()}")
-        assert done.returncode == 0, done.stderr
-        found = dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
-        yield found | {"ENGINE_REGISTRY": engine["ENGINE_REGISTRY"]}
-    finally:
-        subprocess.run([ROOT / "scripts/engine.sh", "purge"], env=environment, capture_output=True)
-        shutil.rmtree(state, ignore_errors=True)
+    with engine_alone("orb5", "10.213.5.1/24") as alone:
+        yield {**alone, "ENGINE_REGISTRY": engine["ENGINE_REGISTRY"]}
 
 
 @pytest.fixture(autouse=True)

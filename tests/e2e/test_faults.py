@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orbiter import resources
-from tests.conftest import ROOT, run_orbiter
+from tests.conftest import ROOT, run_orbiter, unavailable
 
 pytestmark = pytest.mark.engine
 
@@ -205,11 +205,6 @@ def small_disk(size: str) -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", folder], check=True)
     finally:
         folder.rmdir()
-
-
-def unavailable(why: str) -> None:
-    required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
-    (pytest.fail if required else pytest.skip)(why)
 
 
 def fill(disk: Path, megabytes: int) -> None:

@@ -4,18 +4,16 @@ They act on whole engines, so they get one of their own: the private one of scri
 """
 
 import json
-import os
-import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_orbiter, unavailable
+from tests.conftest import run_orbiter
+from tests.engines import engine_alone
 
 pytestmark = pytest.mark.engine
 
@@ -42,29 +40,8 @@ RUN echo {{ image.target | shell }} >> /made-by
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Mapping[str, str]]:
     """The environment of an engine that nobody else uses."""
-    # Its sockets have to have short paths.
-    state = tempfile.mkdtemp(prefix="orbiter-", dir="/tmp")
-    own = {
-        "ORBITER_ENGINE": "private",
-        "ENGINE_STATE": state,
-        "ENGINE_BRIDGE": "orb8",
-        "ENGINE_BIP": "10.213.8.1/24",
-    }
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKER_", "BUILDX_"))} | own
-    script = (
-        f"cd {shlex.quote(str(ROOT))}"
-        ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
-        ' && f=$(scripts/fixtures.sh debian) && eval "$f" && env -0'
-    )
-    try:
-        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
-        if "the private engine" in done.stderr and done.returncode == 4:
-            unavailable(f"no engine of our own on this machine: {done.stderr.strip()}")
-        assert done.returncode == 0, done.stderr
-        yield dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
-    finally:
-        subprocess.run([ROOT / "scripts/engine.sh", "purge"], env=environment, capture_output=True)
-        shutil.rmtree(state, ignore_errors=True)
+    with engine_alone("orb8", "10.213.8.1/24") as environment:
+        yield environment
 
 
 @pytest.fixture

@@ -1,20 +1,17 @@
 """The same lock, built twice and on two engines: the same bytes, or the name of the file that differs."""
 
 import json
-import os
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_orbiter
+from tests.conftest import run_orbiter
+from tests.engines import engine_alone
 
 pytestmark = pytest.mark.engine
 
@@ -65,27 +62,10 @@ def digests(project: Path, engine: Mapping[str, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def second_engine(engine: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def second_engine() -> Iterator[Mapping[str, str]]:
     """An engine that has nothing in common with the first one but base images."""
-    state = tempfile.mkdtemp(prefix="orbiter-second-")  # not pytest's folder: the path of a socket has to be short
-    own = {
-        "ORBITER_ENGINE": "private",
-        "ENGINE_STATE": state,
-        "ENGINE_BRIDGE": "orbsecond",
-        "ENGINE_BIP": "10.214.0.1/24",
-    }
-    environment = {**engine, **own}
-    script = f'cd {shlex.quote(str(ROOT))} && e=$(scripts/engine.sh ensure --registry) && eval "$e" && env -0'
-    try:
-        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
-            message = f"no second engine: {done.stderr.strip()}"
-            required = "CI" in os.environ or "ORBITER_REQUIRE_ENGINE" in os.environ
-            pytest.fail(message) if required else pytest.skip(message)
-        yield dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
-    finally:
-        subprocess.run([ROOT / "scripts/engine.sh", "purge"], env=environment, capture_output=True)
-        shutil.rmtree(state, ignore_errors=True)
+    with engine_alone("orbsecond", "10.214.0.1/24") as environment:
+        yield environment
 
 
 def test_another_engine_makes_the_same_bytes(
