@@ -117,7 +117,7 @@ def build(
     With --changed, what is there already as the configuration has it is not built: with --push it is taken from the
     registry by digest and only tagged where the version is a new one. 'orbiter plan --changed' shows it before.
     """
-    from orbiter import building, output, pipeline, report, reporting, verifying
+    from orbiter import building, report, reporting, verifying
     from orbiter.changes import Verdicts, remaining
     from orbiter.engine import BakeOptions, BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
@@ -147,12 +147,8 @@ def build(
     if reproducible:
         dated = verifying.dated(plan, verifying.epoch(planned.lock, os.environ))
         provenance = provenance or "off"  # it tells the time of the build
-    folder, revision = planned.config.parent, options.revision(planned.config.parent)
-    files = pipeline.render(planned)
-    changes = output.compare(files, folder)
-    output.write(changes, folder)
-    if changes:
-        console.say(output.summary(changes, wrote=True))
+    revision = options.revision(planned.config.parent)
+    files, changes = options.compiled(planned)
     options.mention_lock(planned)
     asked = options.split_platforms(platforms)
     verdicts: Verdicts = {}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from orbiter.completing import Names
+    from orbiter.model import FileSet
+    from orbiter.output import Changes
     from orbiter.pipeline import Planned
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -169,3 +171,15 @@ def revision(folder: Path) -> str | None:
         return Git(folder).state()
     except EngineError:
         return None
+
+
+def compiled(planned: "Planned") -> "tuple[FileSet, Changes]":
+    """The files of a project, written where they are stale, which is said, and what that changed."""
+    from orbiter import output, pipeline
+
+    files, folder = pipeline.render(planned), planned.config.parent
+    changes = output.compare(files, folder)
+    output.write(changes, folder)
+    if changes:
+        console.say(output.summary(changes, wrote=True))
+    return files, changes

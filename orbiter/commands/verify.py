@@ -63,7 +63,7 @@ def verify(
     layer, its instruction and the files are named, with what differs. Nothing is loaded or pushed; the images, all of
     them once, need room in a temporary folder, which is removed. Ends with 1 if anything differs.
     """
-    from orbiter import building, output, pipeline, verification, verifying
+    from orbiter import building, output, verification, verifying
     from orbiter.engine import BakeOptions, Buildx
     from orbiter.lock import installs
     from orbiter.origins import last, origins
@@ -83,11 +83,7 @@ def verify(
     other = verifying.reference(against, wanted, epoch) if against else None
     if loose := [target.name for target in plan.targets if installs(target.image) and not target.stage.pins]:
         console.say(f"not locked, so versions may change between two builds: {', '.join(loose)}", colour="yellow")
-    files = pipeline.render(planned)
-    changes = output.compare(files, planned.config.parent)
-    output.write(changes, planned.config.parent)
-    if changes:
-        console.say(output.summary(changes, wrote=True))
+    files, _ = options.compiled(planned)
     job = building.Job(
         planned=planned,
         plan=plan,
