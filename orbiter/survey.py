@@ -30,6 +30,10 @@ class Places:
     registry: Registry | None
 
 
+class Unanswered(EngineError):
+    """The registry answers neither Orbiter nor Buildx."""
+
+
 def survey(plan: BuildPlan, wanted: Wanted, places: Places, builder: str | None = None) -> Verdicts:
     """A verdict for every target of the plan. Raises EngineError where nobody answers: nothing can be told then."""
     if places.registry:
@@ -88,14 +92,17 @@ def _there(registry: Registry, engine: Engine, references: Sequence[str]) -> Map
     try:
         return published(registry, references)
     except EngineError as error:
-        first = inventory.published(engine, references[:1])
+        try:
+            first = inventory.published(engine, references[:1])
+        except EngineError:  # there is no Buildx that could be asked
+            raise Unanswered(str(error)) from error
         if any(each.problem for each in first.values()):
             new = "; if there is no such repository yet, 'orbiter build --push' makes it"
-            raise EngineError(f"{error}{new if isinstance(error, Refused) else ''}") from error
+            raise Unanswered(f"{error}{new if isinstance(error, Refused) else ''}") from error
         told = {**first, **inventory.published(engine, references[1:])}
         problem = next((each.problem for each in told.values() if each.problem), None)
         if problem:
-            raise EngineError(problem) from error
+            raise Unanswered(problem) from error
         return {
             reference: Made(reference=reference, digest=each.digest, labels=each.labels)
             for reference, each in told.items()

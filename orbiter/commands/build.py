@@ -154,7 +154,7 @@ def build(
     verdicts: Verdicts = {}
     if changed:
         where = comparing.places(planned, registry=push or against == "registry")
-        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked)
+        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked, push=push)
         verdicts, chosen = building.changed(plan, verdicts, chosen)
         plan, published = remaining(plan, chosen, verdicts, published=where.registry is not None)
         if push or not where.registry:

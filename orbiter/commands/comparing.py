@@ -50,11 +50,21 @@ def verdicts(
     where: "Places",
     builder: str | None = None,
     platforms: tuple[str, ...] = (),
+    *,
+    push: bool = False,
 ) -> "Verdicts":
-    """A verdict for every target of the plan, which may be a part of the project's. Raises EngineError."""
+    """A verdict for every target of the plan, which may be a part of the project's. Raises EngineError.
+
+    With `push`, the images of the engine are no way out.
+    """
     from orbiter import changes, survey
 
-    found = survey.survey(plan, _wanted(planned, files, platforms), where, builder)
+    try:
+        found = survey.survey(plan, _wanted(planned, files, platforms), where, builder)
+    except survey.Unanswered as error:
+        if push:
+            raise
+        raise EngineError(f"{error}; '--against engine' compares with the images of this machine") from error
     return changes.with_versions(plan, found, planned.lock, _earlier(planned))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orbiter import survey
+from orbiter import inventory, survey
 from orbiter.changes import Made
 from orbiter.credentials import Login
 from orbiter.engine import Buildx
@@ -195,6 +195,15 @@ def test_where_buildx_has_no_answer_either_one_question_is_enough() -> None:
         survey._there(asked, engine, [f"{server.address}/a/b:f-core-{number}" for number in range(1, 30)])
     assert len(engine.asked) == 1
     assert str(refused.value).endswith("if there is no such repository yet, 'orbiter build --push' makes it")
+
+
+def test_without_buildx_it_is_the_registry_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object) -> None:
+        raise EngineError("docker is not installed")
+
+    monkeypatch.setattr(inventory, "published", missing)
+    with registry(wants="u:p") as (server, asked), pytest.raises(survey.Unanswered, match="wants a login for a/b"):
+        survey._there(asked, Inspecting(""), [f"{server.address}/a/b:f-core-1"])
 
 
 def test_a_list_that_is_refused_is_no_error() -> None:
