@@ -5,7 +5,6 @@ A published image is as the configuration gives it if its content hash is (`cont
 image covers it, and it is built where an image is built that needs it.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from orbiter import content, parts
 from orbiter.lock import Entry, Lock
 from orbiter.lockdiff import Change, difference
 from orbiter.model import BuildPlan, Target
+from orbiter.packages import folded, name_in
 from orbiter.parts import Parts, Reason
 from orbiter.pins import pins
 from orbiter.tables import columns
@@ -21,7 +21,6 @@ from orbiter.tables import columns
 State = Literal["up to date", "to tag", "to build", "not needed"]
 """`to tag`: an image of this content is there under another tag. `not needed`: a nested build of which nothing is."""
 
-_NAME = re.compile(r"@?[\w./+-]+")
 _SHOWN = 6
 """Packages that a reason names before it only counts them."""
 
@@ -232,7 +231,7 @@ def _detailed(
         if plain in parts.PACKAGES and entry:
             known = _versions(entry, plain)
             words = [
-                f"+ {_name(spec)} {known[_key(spec)]}" if _key(spec) in known else f"+ {spec}" for spec in reason.new
+                f"+ {name_in(spec)} {known[_key(spec)]}" if _key(spec) in known else f"+ {spec}" for spec in reason.new
             ]
             words += [f"- {spec}" for spec in reason.gone]
             yield replace(reason, text=f"{plain}: {' '.join(words)}") if words else reason
@@ -288,13 +287,8 @@ def _versions(entry: Entry, section: str) -> Mapping[str, str]:
     return {}
 
 
-def _name(spec: str) -> str:
-    found = _NAME.match(spec.rpartition("::")[2])
-    return found[0] if found else spec
-
-
 def _key(spec: str) -> str:
-    return re.sub(r"[-_.]+", "-", _name(spec)).lower()
+    return folded(name_in(spec))
 
 
 def _nested(targets: Mapping[str, Target], target: Target, depth: int) -> str:

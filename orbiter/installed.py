@@ -1,11 +1,11 @@
 """What is in an image: the question for its shell, and the answer as a value."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orbiter.lock import System
+from orbiter.packages import folded
 
 Package = tuple[str, str]
 """An ecosystem (apk, apt, conda, npm or pip) and the folded name of a package."""
@@ -63,11 +63,6 @@ class Installed:
             if packages := self.of(kind):
                 return System(kind=kind, distribution=self.distribution, platform=self.platform, packages=packages)
         return None
-
-
-def folded(name: str) -> str:
-    """One form of a name: https://packaging.python.org/en/latest/specifications/name-normalization/."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def versions(probed: str) -> dict[Package, str]:

@@ -1,11 +1,11 @@
 """What of an entry of the lock the configuration has outgrown, in words, as far as the two tell it."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from orbiter import lock as locks
 from orbiter.lock import Entry, Lock
 from orbiter.model import Image, Project
+from orbiter.packages import folded, name_in
 from orbiter.pins import names
 
 
@@ -36,8 +36,8 @@ def _unmet(image: Image, entry: Entry) -> Iterator[str]:
     there = {package.name for package in entry.pip} | {p.name for each in entry.conda.values() for p in each}
     pip = image.conda.pip if image.conda else image.pip
     conda = image.conda.dependencies if image.conda else ()
-    lacking = [name for spec in pip if (name := _python_name(spec)) not in there]
-    lacking += [name for spec in conda if (name := _conda_name(spec)) not in there]
+    lacking = [name for spec in pip if (name := folded(name_in(spec))) not in there]
+    lacking += [name for spec in conda if (name := name_in(spec).lower()) not in there]
     lacking += [name for name in sorted(names(image.npm)) if f"node_modules/{name}" not in entry.npm]
     if lacking:
         yield f"it lacks {', '.join(dict.fromkeys(lacking))}"
@@ -53,16 +53,7 @@ def _beyond(requirements: tuple[str, ...], entry: Entry) -> Iterator[str]:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        version = versions.get(_python_name(text))
+        name = folded(requirement.name)
+        version = versions.get(name)
         if version and not requirement.specifier.contains(version, prereleases=True):
-            yield f"it has {_python_name(text)} {version}, not '{requirement.specifier}'"
-
-
-def _python_name(spec: str) -> str:
-    match = re.match(r"[A-Za-z0-9._-]+", spec)
-    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else spec
-
-
-def _conda_name(spec: str) -> str:
-    match = re.match(r"[A-Za-z0-9._-]+", spec.rpartition("::")[2])
-    return match[0].lower() if match else spec
+            yield f"it has {name} {version}, not '{requirement.specifier}'"

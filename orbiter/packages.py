@@ -67,6 +67,11 @@ def name_in(spec: str) -> str:
     return found[1] if found else spec
 
 
+def folded(name: str) -> str:
+    """One form of a name: https://packaging.python.org/en/latest/specifications/name-normalization/."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _words(pattern: re.Pattern[str], explain: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     def splitter(entry: str) -> tuple[str, ...]:
         words = tuple(entry.split())

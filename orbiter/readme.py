@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from orbiter.errors import UsageError
-from orbiter.installed import Package, folded, versions
+from orbiter.installed import Package, versions
 from orbiter.model import BuildPlan, Image, Project, Target
-from orbiter.packages import name_in
+from orbiter.packages import folded, name_in
 from orbiter.plan import tags
 
 DESCRIPTION = "org.opencontainers.image.description"

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orbiter import lock as locks
-from orbiter.installed import folded
 from orbiter.lock import CondaPackage, Entry, Lock, PipPackage, System
 from orbiter.model import Image, Project
+from orbiter.packages import folded
 from orbiter.plan import full_name
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"

@@ -13,6 +13,7 @@ from orbiter.convert.carried import Carried, Remark, left_out
 from orbiter.convert.requirements import Reader
 from orbiter.convert.system import DEFAULT, SUPPORTED
 from orbiter.errors import UsageError
+from orbiter.packages import folded
 
 _NOT_INSTALLED = "the repository is not in the build; publish it, or write 'name @ git+https://…'"
 
@@ -61,12 +62,12 @@ def pipfile(path: str | None, lock: str | None, files: Mapping[str, str]) -> Pro
     data = _parse(path, files[path]) if path else {"packages": locked, "requires": {}}
     for section in ("packages", "dev-packages"):
         for name, wanted in _mapping(data.get(section)).items():
-            pinned = _mapping(locked.get(_normalized(name)))
+            pinned = _mapping(locked.get(folded(name)))
             number = _line(files[place], name)
             for line in _requirement(name, wanted, pinned):
                 reader.line(place, number, line, None)
     if path and lock:
-        others = len(set(locked) - {_normalized(name) for section in data.values() for name in _mapping(section)})
+        others = len(set(locked) - {folded(name) for section in data.values() for name in _mapping(section)})
         if others:
             reason = "packages that only others need are not named"
             reader.remarks.append(
@@ -131,10 +132,6 @@ def _parse(path: str, text: str) -> dict[str, Any]:
 
 def _mapping(data: Any) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _line(text: str, what: str) -> int:

@@ -19,6 +19,7 @@ from orbiter.lock import CondaPackage, Entry, Lock, PipPackage
 from orbiter.locking import conda, npm, pip
 from orbiter.locking.bases import OLDEST_GLIBC, Base, base
 from orbiter.model import Image, Project
+from orbiter.packages import folded
 from orbiter.pins import SUBDIRS
 from orbiter.schema import did_you_mean
 
@@ -296,7 +297,7 @@ def known(lock: Lock, given: Iterable[str]) -> frozenset[str]:
     every = frozenset(lock.images).union(*map(names, lock.targets.values()))
     found = set()
     for name in given:
-        spelled = name if name in every else re.sub(r"[-_.]+", "-", name).lower()
+        spelled = name if name in every else folded(name)
         if spelled not in every:
             raise NothingMatched(f"nothing in {locks.FILE} is called '{name}'; {did_you_mean(name, every)}")
         found.add(spelled)
