@@ -315,17 +315,17 @@ build:
     top:
       image: base
       builder: pip_deploy
-      build: {{image: base-build, builder: pip_builder, pip: [idna{more}]}}
+      build: {{image: base-build, builder: pip_builder, env: {{SALT: "{salt}"}}, pip: [idna{more}]}}
 """
 
 
 def test_a_nested_build_is_made_for_a_child_and_its_image_comes_from_the_registry(project: Project) -> None:
     config = project.folder / "orbiter.yaml"
-    config.write_text(NESTED.format(repo=project.repo, more=""))
+    config.write_text(NESTED.format(repo=project.repo, salt=project.salt, more=""))
     assert set(project.results("--changed", "--push").values()) <= {"built", "cached"}
     assert set(project.results("--changed", "--push").values()) == {"up to date"}
     base = project.digest("debian-base-1")
-    config.write_text(NESTED.format(repo=project.repo, more=", packaging"))
+    config.write_text(NESTED.format(repo=project.repo, salt=project.salt, more=", packaging"))
     table = project.run("plan", "--changed").stdout
     assert "pip: + packaging" in table
     results = project.results("--changed", "--push")
