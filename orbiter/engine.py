@@ -1,4 +1,4 @@
-"""The engine: Docker with Buildx. The only module that runs programs; their arguments come from pure functions."""
+"""The engine: Docker with Buildx. The arguments of its programs come from pure functions."""
 
 import base64
 import json
@@ -7,19 +7,17 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from orbiter.blame import Failure
-from orbiter.errors import EngineError, LockError, UsageError
+from orbiter.errors import EngineError
+from orbiter.processes import terminable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,221 +191,6 @@ def failed_step(record: bytes, progress: bytes = b"") -> Failure | None:
     )
 
 
-class Resolvers:
-    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`.
-
-    As a context, it makes SIGTERM an interrupt, and ends what still runs when the block ends.
-    """
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._guard = threading.Lock()
-        self._stopped = False
-
-    def __enter__(self) -> "Resolvers":
-        self._signals = terminable()
-        self._signals.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-        self._signals.__exit__(None, None, None)
-
-    def stop(self) -> None:
-        with self._guard:
-            self._stopped = True
-            for process in self._running:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-
-    def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
-        missing = "uv is missing; install it: pip install 'orbiter[lock]'"
-        with self._guard:  # it asks sysconfig, whose first answers are not safe with threads in Python 3.11
-            program = _uv()
-        done = self._run([program, *arguments], folder, variables, missing)
-        if done.returncode != 0:
-            said = _said(done).removeprefix("error: ")
-            # 1 is a no, 2 a failure: https://docs.astral.sh/uv/reference/cli/ and tried.
-            failed = done.returncode != 1 or _UNREACHABLE.search(said)
-            raise EngineError(f"uv: {said}") if failed else LockError(said)
-        return done.stderr.decode(errors="replace")
-
-    def npm(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
-        done = self._run(["npm", *arguments], folder, variables, "npm is missing; install Node.js: https://nodejs.org")
-        if done.returncode != 0:
-            lines = [line.removeprefix("npm error").strip() for line in _said(done).splitlines()]
-            said = "\n".join(line for line in lines if line and not line.startswith("A complete log"))
-            raise EngineError(f"npm: {said}") if _UNREACHABLE.search(said) else LockError(said)
-
-    def digest(self, reference: str) -> str:
-        # Not `imagetools inspect`, which knows neither the mirrors nor the certificates of the builder.
-        with tempfile.TemporaryDirectory(prefix="orbiter-digest-") as name:
-            found = Path(name) / "metadata.json"
-            command = [
-                "docker",
-                "buildx",
-                "build",
-                "--quiet",
-                "--output=type=cacheonly",
-                f"--metadata-file={found}",
-                "-",
-            ]
-            done = self._run(command, Path(name), {}, _NO_DOCKER, f"FROM {reference}\n".encode())
-            if done.returncode != 0:
-                Buildx().explain_failure()
-                raise EngineError(f"{reference}: no digest to be had: {_said(done).splitlines()[-1]}")
-            return digest_of(found.read_bytes())
-
-    def _run(
-        self, command: Sequence[str], folder: Path, variables: Mapping[str, str], missing: str, stdin: bytes = b""
-    ) -> "subprocess.CompletedProcess[bytes]":
-        pipe = subprocess.PIPE
-        with self._guard:
-            if self._stopped:
-                raise EngineError("interrupted")
-            try:
-                # A group of its own, so that what it starts (Buildx is a plugin) ends with it.
-                process = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env={**os.environ, **variables},
-                    stdin=pipe,
-                    stdout=pipe,
-                    stderr=pipe,
-                    process_group=0,
-                )
-            except OSError as error:
-                raise EngineError(missing) from error
-            self._running.add(process)
-        try:
-            out, err = process.communicate(stdin)
-        finally:
-            with self._guard:
-                self._running.discard(process)
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
-class Git:
-    """The repository that a folder lies in; paths are relative to the folder, with `/` between.
-
-    All methods raise EngineError where there is no git.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def problem(self) -> str | None:
-        """Why there is no repository, in git's words; None if there is one."""
-        done = self._run("rev-parse", "--git-dir")
-        return _said(done).removeprefix("fatal: ").splitlines()[0] if done.returncode else None
-
-    def place(self) -> str | None:
-        """Where the folder is in its repository (`images`, empty for the top); None if it is in none."""
-        done = self._run("rev-parse", "--show-prefix")
-        return done.stdout.decode(errors="surrogateescape").strip("\n/") if done.returncode == 0 else None
-
-    def find(self, revision: str) -> str | None:
-        """The id of the commit that a revision names; None if it names none."""
-        # The option ends the options: a revision may begin with a dash.
-        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        return done.stdout.decode().strip() if done.returncode == 0 else None
-
-    def commit(self, revision: str) -> str:
-        """The id of the commit that a revision names. Raises UsageError if there is none, or no repository."""
-        found = self.find(revision)
-        if found:
-            return found
-        inside = self._run("rev-parse", "--is-shallow-repository")
-        if inside.returncode != 0:
-            raise UsageError(f"{self._folder}: {_said(inside).removeprefix('fatal: ')}")
-        shallow = inside.stdout.strip() == b"true"
-        hint = "this clone has only part of the history: git fetch --unshallow, or in a workflow fetch-depth: 0"
-        raise UsageError(f"'{revision}' is no revision of this repository{f'; {hint}' if shallow else ''}")
-
-    def state(self) -> str | None:
-        """The commit that is checked out, with `-dirty` if tracked files differ from it; None without one."""
-        head = self.find("HEAD")
-        changed = self._run("status", "--porcelain", "--untracked-files=no").stdout if head else b""
-        return f"{head}-dirty" if changed else head
-
-    def show(self, commit: str, name: str) -> str | None:
-        """The text that a file of the folder had in a commit; None if it was not there."""
-        done = self._run("show", f"{commit}:./{name}")
-        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
-
-    def commits(self, name: str, limit: int) -> tuple[str, ...]:
-        """The commits that changed a file of the folder, the newest first, `limit` at most."""
-        done = self._run("log", f"--max-count={limit}", "--format=%H", "--", name)
-        return tuple(done.stdout.decode().split()) if done.returncode == 0 else ()
-
-    def files(self, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """The files that a commit has at the paths and below them, without links and submodules."""
-        listed = self._ask("ls-tree", "-r", "-z", commit, "--", *paths)
-        found: dict[str, str] = {}
-        for entry in listed.split(b"\0")[:-1]:
-            about, _, path = entry.partition(b"\t")
-            mode, _, identity = about.decode().split()
-            if mode in ("100644", "100755"):
-                found[path.decode(errors="surrogateescape")] = identity
-        contents = self._ask("cat-file", "--batch", stdin="".join(f"{each}\n" for each in found.values()))
-        return dict(zip(found, _blobs(contents), strict=True))
-
-    def changed(self, commit: str) -> tuple[str, ...]:
-        """What differs between a commit and the folder as it is now, new files too, unless Git ignores them."""
-        tracked = self._ask("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", commit)
-        new = self._ask("ls-files", "--others", "--exclude-standard", "-z")
-        return tuple(
-            dict.fromkeys(path for path in (tracked + new).decode(errors="surrogateescape").split("\0") if path)
-        )
-
-    def _ask(self, *arguments: str, stdin: str = "") -> bytes:
-        done = self._run(*arguments, stdin=stdin)
-        if done.returncode != 0:
-            raise EngineError(f"git {arguments[0]}: {_said(done).removeprefix('fatal: ')}")
-        return done.stdout
-
-    def _run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[bytes]":
-        # A pathspec is a path, whatever characters are in it; and a question is no reason to write the index.
-        command = ["git", "--literal-pathspecs", "--no-optional-locks", *arguments]
-        try:
-            return subprocess.run(command, cwd=self._folder, input=stdin.encode(), capture_output=True, check=False)
-        except OSError as error:
-            raise EngineError(_NO_GIT) from error
-
-
-def _blobs(batch: bytes) -> Iterator[bytes]:
-    """The contents in what `git cat-file --batch` prints: `ID blob SIZE`, a line break, the content, a line break."""
-    while batch:
-        head, _, batch = batch.partition(b"\n")
-        size = int(head.rpartition(b" ")[2])
-        yield batch[:size]
-        batch = batch[size + 1 :]
-
-
-def digest_of(metadata: bytes) -> str:
-    """The digest of the only image that a build used, from what Buildx writes for `--metadata-file`."""
-    provenance = json.loads(metadata)["buildx.build.provenance"]
-    return f"sha256:{provenance['materials'][0]['digest']['sha256']}"
-
-
-@cache
-def _uv() -> str:
-    try:
-        from uv import find_uv_bin
-
-        return find_uv_bin()
-    except (ImportError, FileNotFoundError):
-        return "uv"
-
-
-def _said(done: "subprocess.CompletedProcess[bytes]") -> str:
-    return (done.stderr or done.stdout).decode(errors="replace").strip() or f"ended with {done.returncode}"
-
-
-_UNREACHABLE = re.compile(r"Failed to fetch|Could not connect|dns error|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|ERR_SOCKET")
-"""What uv and npm say when an index does not answer, in distinction from one that says no."""
-
-
 def _printed(progress: bytes, name: str | None) -> Iterator[tuple[int, str]]:
     """What the step of that name printed before it failed, as it came: the stream (1 or 2) and the text."""
     states = [json.loads(line) for line in progress.splitlines() if line.startswith(b"{")]
@@ -510,7 +293,7 @@ class Buildx:
         except subprocess.TimeoutExpired as over:
             return Answer(status=None, output=(over.output or b"").decode(errors="replace"))
         except OSError as error:
-            raise EngineError(_NO_DOCKER) from error
+            raise EngineError(NO_DOCKER) from error
         return Answer(status=done.returncode, output=done.stdout.decode(errors="replace"))
 
     def logs(self, container: str) -> str:
@@ -569,7 +352,7 @@ class Buildx:
         try:
             process = subprocess.Popen(["docker", "logs", "--follow", container], stdout=sys.stderr, stderr=sys.stderr)
         except OSError as error:
-            raise EngineError(_NO_DOCKER) from error
+            raise EngineError(NO_DOCKER) from error
         with process:
             try:
                 yield
@@ -609,7 +392,7 @@ class Buildx:
                 start_new_session=shielded,
             )
         except OSError as error:
-            raise EngineError(_NO_DOCKER) from error
+            raise EngineError(NO_DOCKER) from error
 
     def _run(self, command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> int:
         with self._started(command, folder, variables) as process:
@@ -646,7 +429,7 @@ class Buildx:
         try:
             return subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, **own)  # type: ignore[call-overload,no-any-return]
         except FileNotFoundError as error:
-            raise EngineError(_NO_DOCKER) from error
+            raise EngineError(NO_DOCKER) from error
         except OSError as error:
             raise EngineError(f"cannot run {command[0]}: {error.strerror}") from error
 
@@ -666,24 +449,6 @@ class Buildx:
     def _fails(self, command: Sequence[str]) -> bool:
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return done.returncode != 0
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM, and SIGHUP unless `nohup` has it ignored, are interrupts."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
@@ -714,20 +479,7 @@ def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
         process.wait()
 
 
-def committed(file: Path) -> bytes | None:
-    """The bytes of a file in the last commit of its Git repository; None if there is none."""
-    try:
-        done = subprocess.run(
-            ["git", "show", f"HEAD:./{file.name}"], cwd=file.parent, capture_output=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
-_NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
-
-_NO_GIT = "git is not installed, or not on PATH; get it: https://git-scm.com"
+NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
 
 _SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
 """What Docker says when no engine answers; the wording changed with Docker 28.3."""

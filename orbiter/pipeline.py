@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orbiter.affected import Affected, State
     from orbiter.ci import Service, Wishes, Workflow
     from orbiter.convert import Remark
-    from orbiter.engine import Git
+    from orbiter.git import Git
     from orbiter.locking.update import Problem, Tools, Updated, Wish
     from orbiter.parts import Parts
     from orbiter.starter import Settings

@@ -11,8 +11,9 @@ from typing import Any
 from orbiter import __version__, lockdiff, output, page, resources
 from orbiter import lock as locks
 from orbiter.building import Ended, Job, manifest
-from orbiter.engine import Engine, committed
+from orbiter.engine import Engine
 from orbiter.errors import EngineError, OrbiterError, UsageError
+from orbiter.git import Git
 from orbiter.layers import Layer, Layers, parse_local, parse_published
 from orbiter.lockdiff import Difference
 from orbiter.origins import origins
@@ -93,10 +94,10 @@ def _layers_of(outcome: Outcome, buildx: Mapping[str, Any], job: Job, engine: En
 def _packages(job: Job) -> Difference:
     """What the lock has other than in the last commit, for the targets of this build; nothing outside of Git."""
     names = {"", *(target.name for target in job.plan.targets)}
-    before = committed(job.planned.config.parent / locks.FILE) if job.planned.lock else None
-    if before is None or job.planned.lock is None:
+    if job.planned.lock is None:
         return {}
-    with suppress(OrbiterError, UnicodeDecodeError):
-        found = lockdiff.difference(locks.parse(before.decode()), job.planned.lock)
+    with suppress(OrbiterError):
+        before = Git(job.planned.config.parent).show("HEAD", locks.FILE)
+        found = lockdiff.difference(locks.parse(before), job.planned.lock) if before is not None else {}
         return {target: changes for target, changes in found.items() if target in names}
     return {}

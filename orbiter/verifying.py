@@ -11,10 +11,11 @@ from shutil import disk_usage
 
 from orbiter import building, layouts
 from orbiter.building import Job
-from orbiter.engine import Engine, terminable
+from orbiter.engine import Engine
 from orbiter.errors import EngineError, UsageError
 from orbiter.lock import Lock
 from orbiter.model import BuildPlan
+from orbiter.processes import terminable
 from orbiter.tables import size
 from orbiter.verification import Build, Layer, Listing, Verdict, compare, parse
 

@@ -114,7 +114,7 @@ def _run(
 ) -> None:
     from orbiter import output, pipeline
     from orbiter.ci import PLACES, is_generated
-    from orbiter.engine import Git
+    from orbiter.git import Git
 
     if write and out is not None:
         raise UsageError("--write and -o both say where; give one")

@@ -85,7 +85,7 @@ def _wanted(planned: "Planned", files: "FileSet", platforms: tuple[str, ...]) ->
 def _earlier(planned: "Planned") -> "Iterator[Lock]":
     """Former states of the lock, the newest first, read when they are asked for; none where there is no git."""
     from orbiter import lock
-    from orbiter.engine import Git
+    from orbiter.git import Git
 
     git = Git(planned.config.parent)
     try:

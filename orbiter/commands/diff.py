@@ -73,7 +73,7 @@ def _side(what: str | None, folder: Path) -> _Side:
     """What OLD or NEW names. Raises UsageError if that is nothing."""
     from orbiter import lock as locks
     from orbiter import pipeline
-    from orbiter.engine import Git
+    from orbiter.git import Git
 
     place = folder / locks.FILE
     path = place if what is None else Path(what)

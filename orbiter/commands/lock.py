@@ -67,7 +67,7 @@ def lock(
     """
     from orbiter import lock as locks
     from orbiter import lockdiff, output, pipeline
-    from orbiter.engine import Resolvers
+    from orbiter.resolvers import Resolvers
 
     if names and not upgrade:
         raise UsageError(f"{' '.join(names)}: names of packages go with --upgrade")

@@ -163,7 +163,7 @@ def _names(context: click.Context) -> "Names":
 
 def revision(folder: Path) -> str | None:
     """The commit of the sources, unless the environment says it, as CI may, or nobody knows."""
-    from orbiter.engine import Git
+    from orbiter.git import Git
 
     if "REVISION" in os.environ:
         return None

@@ -48,7 +48,7 @@ def plan(
     it is up to date, to be built and why, or to be tagged, if the same is there under another version.
     """
     from orbiter import affected, pipeline
-    from orbiter.engine import Git
+    from orbiter.git import Git
     from orbiter.plan import as_data, as_text, restrict
 
     changed = changed or against is not None

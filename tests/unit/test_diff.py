@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orbiter.engine import Git
+from orbiter.git import Git
 from tests.conftest import ROOT, Run
 
 CASE = ROOT / "tests" / "cases" / "locked"
