@@ -58,7 +58,7 @@ def last(known: Mapping[tuple[str, str, int], Origin]) -> Mapping[tuple[str, int
 def _steps(lines: Sequence[str], replaced: Set[str]) -> Iterator[tuple[str, int, int]]:
     """Stage, number and index of the line of each step, as BuildKit counts them.
 
-    It counts a FROM that pulls, but not one of another stage or of a named context, which are `replaced`
+    It counts a FROM that pulls, but not `scratch`, nor one of another stage or of a named context, which are `replaced`
     (https://github.com/moby/buildkit/blob/master/frontend/dockerfile/dockerfile2llb/convert.go).
     """
     stages: list[str] = []
@@ -72,7 +72,7 @@ def _steps(lines: Sequence[str], replaced: Set[str]) -> Iterator[tuple[str, int,
         if not continued and STEP.match(line):
             if line.startswith("FROM "):
                 parent, _, name = line.removeprefix("FROM ").partition(" AS ")
-                number = 0 if parent in replaced or parent in stages else 1
+                number = 0 if parent in ("scratch", *replaced, *stages) else 1
                 stages.append(name or f"stage-{len(stages)}")
             else:
                 number += 1

@@ -54,6 +54,23 @@ RUN head -c 20000 /dev/urandom > /random-{{ image.target }}
 {{- dockerfile.owner(image) }}
 """
 
+# Orbiter's own builders, with all that takes files from the context or from the project.
+FAMILY = """\
+version: "1"
+docker: {{repo: {repo}}}
+build:
+  debian:
+    core: {{image: "debian:trixie-slim", builder: pip_core}}
+    base: {{image: core, builder: pip_deploy, build: {{image: core, builder: pip_builder, pip: [six]}}}}
+    left:
+      image: base
+      builder: pip_deploy
+      copy: {{notes: /srv/notes, orbiter.yaml: /srv/}}
+      postbuild: ["echo left > /left"]
+    right: {{image: base, builder: pip_deploy, apt: [tree]}}
+    top: {{image: left, builder: pip_deploy, build: {{image: base-build, builder: pip_builder, pip: [idna]}}}}
+"""
+
 
 @pytest.fixture(scope="module")
 def runner(engine: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
@@ -181,6 +198,28 @@ def test_an_empty_engine_runs_nothing_and_has_the_same_layers(
         assert {target for target in PUBLISHED if changed[target] != wanted[target]} == {"debian-base", "debian-lab"}
     finally:
         docker(engine, "image", "rm", *(f"{REPO}:{target}-1" for target in PUBLISHED))
+
+
+def test_the_builders_run_nothing_on_an_empty_engine(
+    tmp_path: Path, path: str, engine: Mapping[str, str], runner: Mapping[str, str]
+) -> None:
+    (tmp_path / "orbiter.yaml").write_text(FAMILY.format(repo=REPO))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").write_text("a")
+    lent = {key: value for key, value in engine.items() if key == "UV_IMAGE"}
+    cache = f"{engine['ENGINE_REGISTRY']}/{path}"
+
+    def ran() -> set[str]:
+        built(tmp_path, {**runner, **lent}, cache, "--set=*.output=type=cacheonly", "--report=report.json")
+        steps = json.loads((tmp_path / "report.json").read_text())["steps"]
+        return {step["target"] for step in steps if step["kind"] == "step" and step["state"] == "ran"}
+
+    assert len(ran()) == 7
+    emptied(runner)
+    assert ran() == set()
+    (tmp_path / "notes/a.txt").write_text("b")
+    emptied(runner)
+    assert ran() == {"debian-left", "debian-top"}
 
 
 def test_a_branch_reads_the_main_one_and_writes_its_own(project: Path, path: str, runner: Mapping[str, str]) -> None:

@@ -36,7 +36,7 @@ FILES = render(PLAN, resources.templates())
 FOUND = origins(PLAN, DOCUMENT, FILES)
 
 
-def told(target: str, number: int, stage: str = "stage-0") -> tuple[str, str | None, str] | None:
+def told(target: str, number: int, stage: str = "stage-1") -> tuple[str, str | None, str] | None:
     """Instruction, section and place of a step, as BuildKit counts them."""
     step = Step(target=target, text="", seconds=0.0, stage=stage, number=number)
     found = origin(FOUND, step)
@@ -52,7 +52,9 @@ def test_a_parent_that_is_pulled_is_the_first_step() -> None:
 
 
 def test_a_parent_that_is_a_target_is_no_step() -> None:
-    # BuildKit 0.25 calls the first of these `stage-0 1/5`.
+    # BuildKit 0.25 calls the first of these `stage-1 1/5`: the first stage has the files.
+    assert told("a-base-build", 1, "files") == ("COPY", None, "o.yaml:10:7")
+    assert told("a-base-build", 2, "files") is None
     assert told("a-base-build", 2) == ("RUN", "pip", "o.yaml:13:9")
     assert told("a-base-build", 3) == ("RUN", None, "o.yaml:10:7")  # bytecode
     assert told("a-base-build", 4) == ("RUN", "postbuild", "o.yaml:14:9")
