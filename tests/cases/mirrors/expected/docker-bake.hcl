@@ -152,7 +152,7 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "6f3b94cb8fa39f58", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "c1bab088695224bb", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.12 env=221bb44f user=72777f1e mirrors=ca"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
@@ -192,8 +192,8 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "38ff7a1e70e12578", {
-    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=6f3b94cb8fa39f58 build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=6f3b94cb8fa39f58"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "273e63d973fe4001", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=c1bab088695224bb build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=c1bab088695224bb"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
@@ -213,7 +213,7 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "62321d20f6c2441e", {
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "1d0cbdd67488eb9d", {
     "orbiter.parts"                      = "builder=micromamba_core from=alpine:3.23 apk=bash,ca-certificates,tini,git env=8227c030 user=72777f1e mirrors=ca"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
@@ -253,8 +253,8 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "e235106d08371ee1", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=62321d20f6c2441e build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=62321d20f6c2441e"
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "aa0e9e1c79636c14", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=1d0cbdd67488eb9d build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=1d0cbdd67488eb9d"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
   platforms   = platforms([])

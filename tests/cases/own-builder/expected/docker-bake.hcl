@@ -118,7 +118,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "c7a5dfdfabe52447", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "71ccd90aed7507bb", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
@@ -134,8 +134,8 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "3b7b429dd0f4d408", {
-    "orbiter.parts"                      = "builder=r_core options=76c33cdc user=72777f1e target:debian-core=c7a5dfdfabe52447"
+  labels      = labels("debian-r", "r_core on debian-core", "f5863d6e0e3c839d", {
+    "orbiter.parts"                      = "builder=r_core options=76c33cdc user=72777f1e target:debian-core=71ccd90aed7507bb"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
