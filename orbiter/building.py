@@ -14,7 +14,7 @@ from typing import Any
 
 from orbiter import copied, report
 from orbiter.blame import Cause, cause
-from orbiter.caching import in_words, is_torn
+from orbiter.caching import in_words, is_half_written, is_torn
 from orbiter.changes import Verdicts
 from orbiter.content import COPIED
 from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
@@ -154,6 +154,12 @@ def _build(course: _Course, wanted: Sequence[str], engine: Engine, say: Callable
     while wanted:
         done = _bake(course.job, wanted, engine, say)
         course.add(done)
+        half = tuple(dict.fromkeys(trouble.target for trouble in done.troubles if is_half_written(trouble)))
+        if half and not done.error and again:
+            again -= 1
+            wanted = half
+            say(f"the registry had not got the whole cache of {_named(half)}; it is written once more")
+            continue
         for verb in ("read", "written"):
             troubles = [trouble for trouble in done.troubles if trouble.verb == verb]
             if troubles and verb not in course.said:

@@ -23,6 +23,7 @@ _TORN = re.compile(
     r"httpReadSeeker|content descriptor sha256|unexpected commit digest|short read: expected|unexpected EOF"
     r"|failed to extract layer|failed to get stream processor"
 )
+_HALF = re.compile(r"PUT request to \S+/manifests/\S+: 400 |blob unknown to registry")
 _SILENT = re.compile(r"connection refused|no such host|no route|timeout|server misbehaving|\bEOF\b|reset by peer")
 _REFUSED = re.compile(r"\b401\b|\b403\b|unauthorized|authorization|denied|no basic auth", re.IGNORECASE)
 
@@ -30,6 +31,14 @@ _REFUSED = re.compile(r"\b401\b|\b403\b|unauthorized|authorization|denied|no bas
 def is_torn(error: str) -> bool:
     """Whether a build failed because a layer that a cache promises cannot be had (words of BuildKit 0.25)."""
     return bool(_TORN.search(error))
+
+
+def is_half_written(trouble: Trouble) -> bool:
+    """Whether a registry had not got all layers of a cache when it got its manifest.
+
+    Seen with Docker 28.5 where many targets that share layers write at once: `blob unknown to registry`.
+    """
+    return trouble.verb == "written" and bool(_HALF.search(trouble.error))
 
 
 def in_words(troubles: Sequence[Trouble]) -> str:

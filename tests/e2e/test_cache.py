@@ -393,6 +393,15 @@ def test_a_registry_that_is_down_costs_the_cache_only(project: Path, runner: Map
     assert made_by(runner, "debian-base") == LINEAGE[:3]
 
 
+def test_a_cache_that_was_half_written_is_written_again(project: Path, path: str, runner: Mapping[str, str]) -> None:
+    with failing(runner["ENGINE_REGISTRY"]) as server:
+        server.faults.append(Fault(kind=400, method="PUT", path="/manifests/debian-core$", times=1))
+        stderr = built(project, runner, f"{server.address}/{path}")
+    assert said(stderr) == (0, 0)
+    assert stderr.count("the whole cache of debian-core; it is written once more") == 1
+    assert sorted(tags_of(runner, path)) == sorted(NEEDS)
+
+
 def test_a_slow_registry_is_waited_for(warm: tuple[Path, str], runner: Mapping[str, str]) -> None:
     project, path = warm
     with failing(runner["ENGINE_REGISTRY"]) as server:
