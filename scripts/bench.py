@@ -144,35 +144,43 @@ def lock_figures(runs: int) -> Iterator[str]:
         cache, place = top / "cache", top / "orbiter.lock"
         variables = {"UV_CACHE_DIR": str(cache)}
 
-        def cold() -> None:
+        def cold(before: str = lock.dump(lock.Lock(images=images))) -> None:
             shutil.rmtree(cache, ignore_errors=True)
-            place.write_text(lock.dump(lock.Lock(images=images)))
+            place.write_text(before)
+            for answer in top.glob("*.txt"):  # uv would keep its versions
+                answer.unlink()
 
         def change(geospatial: list[str]) -> None:
             debian["geospatial"]["build"]["pip"] = geospatial
             (top / "orbiter.yaml").write_text(yaml.safe_dump(configuration))
 
-        by_hand = []
+        by_hand, alike = [], []
         for image, requirements in asked.items():
             (top / f"{image}.in").write_text("\n".join(requirements))
-            by_hand.append(
+            command = (
                 f"{find_uv_bin()} pip compile --quiet --python {sys.executable} --python-version {version} "
                 f"--generate-hashes --output-file {image}.txt {image}.in"
             )
+            by_hand.append(command)
+            alike.append(f"{command} --universal" + " --constraints base.txt" * (image != "base"))
         change(asked["geospatial"])
         orbiter = [sys.executable, "-m", "orbiter", "lock"]
         hand = measure(["sh", "-c", " && ".join(by_hand)], top, runs, cold, variables)
+        under = measure(["sh", "-c", " && ".join(alike)], top, runs, cold, variables)
         whole = measure(orbiter, top, runs, cold, variables)
         same = measure(orbiter, top, runs, variables=variables)
         before = place.read_text()
         change([*asked["geospatial"], "six"])
         one = measure(orbiter, top, runs, lambda: place.write_text(before) and None, variables)
+        anew = measure(orbiter, top, runs, lambda: cold(before), variables)
         yield "| | seconds | of it |\n| --- | ---: | ---: |\n"
         rows = {
             "`uv pip compile`, once an image, empty cache": hand,
+            "`uv pip compile --universal`, the second under the first, empty cache": under,
             "`orbiter lock`, empty cache": whole,
             "`orbiter lock`, nothing to do": same,
             "`orbiter lock`, one image changed": one,
+            "`orbiter lock`, one image changed, empty cache": anew,
         }
         for what, measured in rows.items():
             yield f"| {what} | {measured.seconds:.2f} | {measured.seconds / hand.seconds:.2f} |\n"

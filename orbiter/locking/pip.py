@@ -43,13 +43,19 @@ class Unusable(ValueError):
 
 
 def command(
-    environment: Environment, *, interpreter: str, constrained: bool, upgrade: Iterable[str] | None, offline: bool
+    environment: Environment,
+    *,
+    interpreter: str,
+    constrained: bool,
+    upgrade: Iterable[str] | None,
+    offline: bool,
+    build: bool = True,
 ) -> list[str]:
     """uv's arguments, in a folder with requirements.in, pyproject.toml and perhaps constraints.txt and pylock.toml.
 
     `interpreter` is a Python of this machine, for sources that tell their requirements only if they are run: without
     it, uv downloads one of the environment's version. `upgrade` names packages whose old version does not count, empty
-    for all of them; None keeps every old version that still fits.
+    for all of them; None keeps every old version that still fits. Without `build`, no code of a source is run.
     """
     words = ["pip", "compile", "--no-progress", "--universal", "--python-version", environment.python]
     words += ["--python", interpreter, "--no-python-downloads"]
@@ -59,13 +65,24 @@ def command(
     if upgrade is not None:
         names = sorted(upgrade)
         words += [word for name in names for word in ("--upgrade-package", name)] if names else ["--upgrade"]
-    return [*words, *["--offline"] * offline, "requirements.in"]
+    return [*words, *["--offline"] * offline, *["--no-build"] * (not build), "requirements.in"]
 
 
 def pyproject(environment: Environment) -> str:
     """The file by which uv knows the environments that count: it takes them from nowhere else."""
     lines = (f'  "{_marker(environment, platform)}",\n' for platform in environment.platforms)
-    return f"[tool.uv]\nenvironments = [\n{''.join(lines)}]\n"
+    return f"[tool.uv]\nenvironments = [\n{''.join(lines)}]\n{_PYPI}"
+
+
+_PYPI = """
+[[tool.uv.index]]
+name = "pypi-as-it-is"
+url = "https://pypi.org/simple"
+explicit = true
+cache-control = { api = "max-age=600", files = "max-age=365000000, immutable" }
+"""
+"""How long PyPI lets its answers be kept, for proxies that drop what it says of it. An explicit index is asked for
+nothing: https://docs.astral.sh/uv/concepts/indexes/#customizing-cache-control-headers."""
 
 
 def _marker(environment: Environment, platform: str) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,13 +127,15 @@ def update(
     solver = conda.Solver(cache, offline=wish.offline)
     work = _Work(project, old, wish, tools, solver, platforms, say)
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="lock")
+    ahead = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ahead")
     try:
-        work.run(pool, images)
+        work.run(pool, ahead, images)
     except BaseException:
-        tools.stop()
         solver.stop()
         raise
     finally:
+        tools.stop()
+        ahead.shutdown(cancel_futures=True)
         pool.shutdown(cancel_futures=True)
     if work.problems:
         raise Failed(sorted(work.problems, key=lambda problem: list(project.images).index(problem.image.target)))
@@ -168,8 +171,9 @@ class _Work:
         self.digests: dict[str, str] = {}
         self.answers: dict[str, _Answer] = {}
         self.problems: list[Problem] = []
+        self._fetching: dict[str, Future[None]] = {}
 
-    def run(self, pool: ThreadPoolExecutor, images: Mapping[str, str]) -> None:
+    def run(self, pool: ThreadPoolExecutor, ahead: ThreadPoolExecutor, images: Mapping[str, str]) -> None:
         began = time.monotonic()
         wanted = {reference: place for reference, place in images.items() if self._asks(reference)}
         asked: dict[Future[str], str] = {
@@ -185,6 +189,7 @@ class _Work:
                 waiting.remove(image)
                 if self._has_to_be_solved(image):
                     solved[pool.submit(_answer, self._job(image))] = image
+                    self._fetch_for(image, waiting, ahead)
                     ready = []
             if ready and waiting:
                 continue  # what fits as it is lets others begin
@@ -200,6 +205,8 @@ class _Work:
                     self._say(f"{reference}: {job.result()[:19]}, {took}")
                     continue
                 image = solved.pop(job)
+                if image.target in self._fetching:
+                    self._fetching[image.target].cancel()
                 try:
                     self.answers[image.target] = answer = job.result()
                     self.entries[image.target] = answer.entry
@@ -208,6 +215,15 @@ class _Work:
                     self.problems.append(_problem(image, self._below[image.target], self.entries, no))
                     self._say(f"{image.target}: no solution, {took}")
                     waiting = [each for each in waiting if image.target not in self._names_below(each)]
+
+    def _fetch_for(self, image: Image, waiting: Iterable[Image], ahead: ThreadPoolExecutor) -> None:
+        """Has uv's cache filled for an image that is about to be resolved, and for those that wait for it: its answer
+        will most likely concern them."""
+        for each in (image, *waiting):
+            below = self._names_below(each)
+            stacked = below if each is image else image.target in below and each.target in self._allowed
+            if stacked and each.pip and each.target not in self._fetching and not self._wish.offline:
+                self._fetching[each.target] = ahead.submit(_fetch, self._job(each))
 
     def _asks(self, reference: str) -> bool:
         """Whether the digest of that image is to be asked for."""
@@ -325,6 +341,20 @@ class _Job:
     solver: conda.Solver
 
 
+def _fetch(job: _Job) -> None:
+    """Fills uv's cache with what the answer will need.
+
+    Under versions that are fixed, uv walks from one package to the next, and waits for the index each time: without,
+    it asks for many at once. The answer to this question counts for nothing, so it may be asked before there are
+    versions to fix, and no code of a source is run for it.
+    """
+    fixed = {package.name: package for entry in reversed(job.under) for package in entry.pip}
+    likely = {package.name: package for package in job.before.pip} | fixed
+    job = replace(job, before=replace(job.before, pip=tuple(likely.values())))
+    with suppress(_No, LockError, EngineError):
+        _asked(job, _environment(job, _python(job, {})), _wanted(job.image), "", build=False)
+
+
 def _answer(job: _Job) -> _Answer:
     try:
         return _solved(job)
@@ -396,7 +426,7 @@ def _python(job: _Job, packages: Mapping[str, tuple[CondaPackage, ...]]) -> str:
 
 
 def _pip(job: _Job, wanted: Iterable[str], python: str, conda_packages: Iterable[CondaPackage]) -> pip.Resolved:
-    environment = pip.Environment(python=python, platforms=job.platforms, required=job.required, glibc=job.around.glibc)
+    environment = _environment(job, python)
     fixed = {package.name: package for entry in reversed(job.under) for package in entry.pip}
     there = pip.provided(conda_packages)
     try:
@@ -404,6 +434,10 @@ def _pip(job: _Job, wanted: Iterable[str], python: str, conda_packages: Iterable
     except LockError as error:
         raise _No("pip", str(error), _suiting(job, environment, wanted) if fixed else None) from error
     return pip.without(resolved, there)
+
+
+def _environment(job: _Job, python: str) -> pip.Environment:
+    return pip.Environment(python=python, platforms=job.platforms, required=job.required, glibc=job.around.glibc)
 
 
 def _suiting(job: _Job, environment: pip.Environment, wanted: Iterable[str]) -> dict[str, str]:
@@ -430,13 +464,24 @@ def _compiled(
     there: Mapping[str, str],
 ) -> pip.Resolved:
     """uv's answer. Raises LockError if it is a no."""
-    constraints = pip.constraints(fixed, there)
+    text, said = _asked(job, environment, wanted, pip.constraints(fixed, there))
+    try:
+        return replace(pip.read(text, environment), yanked=pip.yanked(said))
+    except pip.Unusable as error:
+        raise LockError(str(error)) from error
+
+
+def _asked(
+    job: _Job, environment: pip.Environment, wanted: Iterable[str], constraints: str, *, build: bool = True
+) -> tuple[str, str]:
+    """The pylock.toml of uv, and what uv says besides."""
     arguments = pip.command(
         environment,
         interpreter=sys.executable,
         constrained=bool(constraints),
         upgrade=job.wish.upgrade,
         offline=job.wish.offline,
+        build=build,
     )
     with TemporaryDirectory(prefix="orbiter-lock-") as name:
         folder = Path(name)
@@ -446,11 +491,7 @@ def _compiled(
             (folder / "pylock.toml").write_text(pip.preferences(job.before.pip))
         (folder / "constraints.txt").write_text(constraints)
         said = job.tools.uv(arguments, folder, pip.variables(job.project.mirrors.pip, os.environ))
-        try:
-            resolved = pip.read((folder / "pylock.toml").read_text(), environment)
-            return replace(resolved, yanked=pip.yanked(said))
-        except pip.Unusable as error:
-            raise LockError(str(error)) from error
+        return (folder / "pylock.toml").read_text(), said
 
 
 def _npm(job: _Job) -> Mapping[str, Any]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 
 from orbiter import builders, cli, lock
 from orbiter.locking import update  # noqa: F401 - nobody may not be able to import it later
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 from tests.indexes import IndexServer, index, wheel
 from tests.registries import Fault
 
@@ -140,6 +141,60 @@ def test_a_changed_image_is_resolved_alone(tmp_path: Path, packages: IndexServer
     packages.requests.clear()
     assert orbiter("lock").returncode == 0
     assert packages.requests == []
+
+
+def test_what_a_stacked_image_needs_is_fetched_while_its_parent_is_resolved(
+    tmp_path: Path, packages: IndexServer, orbiter: Run
+) -> None:
+    write(tmp_path, packages, top="c")
+    packages.held = frozenset({"a"})
+    with start(tmp_path) as process:
+        assert packages.asked.wait(60)
+        until = time.monotonic() + 60
+        while "/simple/c/" not in [request.path for request in packages.requests] and time.monotonic() < until:
+            time.sleep(0.05)
+        assert "/simple/c/" in [request.path for request in packages.requests]
+        packages.go.set()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.count("debian-top-build")) == (0, 1), said
+
+
+def test_what_is_fetched_ahead_neither_counts_nor_delays(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files += [wheel("d", "1.0"), wheel("d", "2.0", "slow")]
+    packages.held = frozenset({"slow"})
+    write(tmp_path, packages, "d<2", "d")
+    done = orbiter("lock")
+    assert done.returncode == 0, done.stderr
+    assert locked(tmp_path)["debian-top-build"] == {"d": "1.0"}
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert [link for link in Path("/proc").glob("[0-9]*/cwd") if str(tmp_path) in _target(link)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "calls"),
+    [(CONFIG, (), 3), (CONFIG, ("--offline",), 2), (CONFIG[: CONFIG.index("    top:")], (), 1)],
+    ids=["stacked", "offline", "alone"],
+)
+def test_only_stacked_images_are_fetched_ahead(
+    tmp_path: Path, packages: IndexServer, orbiter: Run, text: str, arguments: tuple[str, ...], calls: int
+) -> None:
+    write(tmp_path, packages, text=text)
+    assert orbiter("lock").returncode == 0  # --offline needs a cache
+    (tmp_path / "orbiter.lock").write_text(PINNED)
+    program = tmp_path / "without/uv.py"
+    program.parent.mkdir()
+    program.write_text("raise ImportError\n")
+    tool = tmp_path / "tools/uv"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nexec {find_uv_bin()} "$@"\n')
+    tool.chmod(0o755)
+    done = orbiter(
+        "lock", *arguments, PATH=f"{tool.parent}:{os.environ['PATH']}", PYTHONPATH=f"{program.parent}:{ROOT}"
+    )
+    assert done.returncode == 0, done.stderr
+    told = (tmp_path / "calls").read_text().splitlines()
+    assert (len(told), sum("--no-build" in line for line in told)) == (calls, calls == 3)
+    assert all("--constraints" not in line for line in told if "--no-build" in line)
 
 
 @pytest.mark.parametrize(

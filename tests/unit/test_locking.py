@@ -1,6 +1,7 @@
 """What resolvers are told, and what becomes of their answers. The resolvers themselves: tests/e2e/test_lock.py."""
 
 import json
+import tomllib
 
 import pytest
 
@@ -137,13 +138,19 @@ def test_uv_is_told_what_counts() -> None:
     assert words[words.index("--upgrade-package") + 1] == "numpy"
     assert words[-2:] == ["--offline", "requirements.in"]
     assert "--upgrade" in pip.command(BOTH, interpreter="python", constrained=False, upgrade=(), offline=False)
-    assert not {"--upgrade", "--offline", "--constraints"} & set(
+    assert not {"--upgrade", "--offline", "--constraints", "--no-build"} & set(
         pip.command(BOTH, interpreter="python", constrained=False, upgrade=None, offline=False)
     )
-    assert pip.pyproject(ALPINE) == (
+    assert pip.pyproject(ALPINE).startswith(
         "[tool.uv]\nenvironments = [\n  \"sys_platform == 'linux' and platform_machine == 'x86_64' "
         "and python_version == '3.12' and implementation_name == 'cpython'\",\n]\n"
     )
+
+
+def test_no_index_is_named_to_uv_but_an_explicit_one() -> None:
+    """Another one would take the place of that of uv's own settings."""
+    (index,) = tomllib.loads(pip.pyproject(BOTH))["tool"]["uv"]["index"]
+    assert (index["url"], index["explicit"], "default" in index) == ("https://pypi.org/simple", True, False)
 
 
 def test_conda_packages_become_explicit_addresses() -> None:
