@@ -253,7 +253,7 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "2a7d7682ca5e5411", {
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "73ae5764254ca471", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=09d0e75a2e15b4dc build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=09d0e75a2e15b4dc"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
