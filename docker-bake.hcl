@@ -344,7 +344,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "4e92e9ed536a86f7", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "cc40d33772ae6143", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=8d96487840b7b69d build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=8d96487840b7b69d"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -375,8 +375,8 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "253afe4b5c399afb", {
-    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=4e92e9ed536a86f7 build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=99aa48eeaebec5ac"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "3b621dc154fbe4f6", {
+    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=cc40d33772ae6143 build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=2b4c41ecce6f9a57"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

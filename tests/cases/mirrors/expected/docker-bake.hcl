@@ -253,7 +253,7 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "aa0e9e1c79636c14", {
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "a4aa056531cfeffa", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=1d0cbdd67488eb9d build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=1d0cbdd67488eb9d"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })

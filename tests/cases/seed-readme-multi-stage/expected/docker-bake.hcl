@@ -154,7 +154,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "26a95a87c6f6558a", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "53381f8e59c1550a", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=883b00e2e761b365 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=883b00e2e761b365"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
