@@ -5,6 +5,7 @@
 # make bench  the numbers of docs/performance.md
 # make bench-images  the numbers of docs/images.md, on an engine of its own
 # make reproduce     the table of docs/howto/reproducible.md: the same images on two engines
+# make bench-builds  builds in parallel and from a warm registry, for docs/performance.md, each on an engine of its own
 # make bench-waves   how many targets a call of bake gets, for docs/performance.md, on an engine of its own
 # make clean  takes everything away that these made
 
@@ -13,7 +14,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= auto
 
-.PHONY: demo demo-stop test check docs bench bench-images bench-waves reproduce clean
+.PHONY: demo demo-stop test check docs bench bench-images bench-builds bench-waves reproduce clean
 
 # The environment is made anew when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
@@ -46,6 +47,9 @@ bench: $(VENV)/ready
 
 bench-images: $(VENV)/ready
 	@scripts/bench_images.sh $(ARGS)
+
+bench-builds: $(VENV)/ready
+	$(BIN)/python scripts/bench_builds.py $(ARGS)
 
 bench-waves: $(VENV)/ready
 	@scripts/bench_waves.sh $(ARGS)

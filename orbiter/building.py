@@ -155,8 +155,8 @@ def _build(course: _Course, wanted: Sequence[str], engine: Engine, say: Callable
         done = _bake(course.job, wanted, engine, say)
         course.add(done)
         half = tuple(dict.fromkeys(trouble.target for trouble in done.troubles if is_half_written(trouble)))
-        if half and not done.error and again:
-            again -= 1
+        if half and not done.error and "half" not in course.said:
+            course.said.add("half")
             wanted = half
             say(f"the registry had not got the whole cache of {_named(half)}; it is written once more")
             continue

@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,42 +21,18 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from engines import Environment, engine, fresh, run
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "howto" / "reproducible.md"
 BEGIN, END = "<!-- table: make reproduce ARGS=--write -->\n", "<!-- end of table -->\n"
 IMAGES = ("debian-*", "micromamba-*", "alpine-core", "alpine-base")  # the stand-in for Alpine has no gdal
-
-Environment = Mapping[str, str]
+BASES = ("debian", "uv=0.13.9", "alpine=3.23", "micromamba=2.9.0")
 
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Not among the output."""
-
-
-def run(environment: Environment, *command: str, cwd: Path = ROOT, fine: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode not in fine:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
-    return done.stdout
-
-
-def engine(environment: Environment, action: str) -> dict[str, str]:
-    """The environment of an engine with its base images."""
-    images = "debian uv=0.13.9 alpine=3.23 micromamba=2.9.0"
-    script = f'e=$(scripts/engine.sh {action}) && eval "$e" && f=$(scripts/fixtures.sh {images}) && eval "$f" && env -0'
-    return dict(line.split("=", 1) for line in run(environment, "bash", "-c", script).split("\0") if "=" in line)
-
-
-@contextmanager
-def second() -> Iterator[Environment]:
-    """An engine that has nothing in common with the first one but base images."""
-    with tempfile.TemporaryDirectory(prefix="orbiter-second-") as state:
-        own = {"ENGINE_STATE": state, "ENGINE_BRIDGE": "orbother", "ENGINE_BIP": "10.215.0.1/24"}
-        try:
-            yield engine({**os.environ, **own}, "up")
-        finally:
-            subprocess.run([ROOT / "scripts/engine.sh", "purge"], env={**os.environ, **own}, capture_output=True)
 
 
 @contextmanager
@@ -101,7 +76,7 @@ def main() -> None:
     parser.add_argument("images", nargs="*", default=IMAGES, help="the images (default: all that can be built here)")
     options = parser.parse_args()
     orbiter = (sys.executable, "-m", "orbiter")
-    first = engine(os.environ, "ensure --registry")
+    first = engine(os.environ, "ensure --registry", *BASES)
     with tempfile.TemporaryDirectory(prefix="orbiter-reproduce-") as name:
         folder, registry = Path(name), first["ENGINE_REGISTRY"]
         with channels(first, folder) as channel:
@@ -112,7 +87,7 @@ def main() -> None:
             keep = ("--keep", str(options.keep.resolve() / "first")) if options.keep else ()
             command = (*orbiter, "verify", *options.images, "--write", "digests.json", "--format=json", *keep)
             here = told(run(first, *command, cwd=folder, fine=(0, 1)))
-            with second() as environment:
+            with fresh("10.215.0.1/24", *BASES) as environment:
                 keep = ("--keep", str(options.keep.resolve() / "second")) if options.keep else ()
                 against = str(options.keep.resolve() / "first") if options.keep else "digests.json"
                 command = (*orbiter, "verify", *options.images, "--against", against, "--format=json", *keep)
