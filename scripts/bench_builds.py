@@ -3,7 +3,8 @@
     make bench-builds                  prints them
     make bench-builds ARGS=--write     and puts them into docs/performance.md
 
-Two families are built: the Debian family of orbiter.yaml, and 30 small images that differ in depth. Every build runs on
+Three families are built: the Debian family of orbiter.yaml, and twice 30 small images that differ in depth: each has a
+package of Debian, which keeps a processor busy, or waits three seconds, as for a slow server. Every build runs on
 an engine of its own that is started for it and has nothing yet, not even the base image; arms take turns. Debian's
 archive and PyPI are asked by the steps, as always, so the network is part of every figure.
 """
@@ -13,10 +14,11 @@ import itertools
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,23 +70,33 @@ def debian() -> Family:
     )
 
 
-def small() -> Family:
-    """Thirty images: a core, and on it branches of one to four images, each with a small package of Debian."""
+def small(name: str, own: Callable[[str], Mapping[str, Any]]) -> Family:
+    """Thirty images: a core, and on it branches of one to four images, with what `own` says of an image by its name."""
     family: dict[str, Any] = {"core": {"image": "debian:trixie-slim", "builder": "pip_core"}}
     for branch, depth in zip(range(12), itertools.cycle((1, 2, 3, 4)), strict=False):
         for level in range(depth):
-            parent = f"branch{branch}-{level - 1}" if level else "core"
-            package = SMALL[(branch + level) % len(SMALL)]
-            family[f"branch{branch}-{level}"] = {"image": parent, "builder": "pip_deploy", "apt": [package]}
+            image, parent = f"branch{branch}-{level}", f"branch{branch}-{level - 1}" if level else "core"
+            family[image] = {"image": parent, "builder": "pip_deploy", **own(image)}
     family = dict(itertools.islice(family.items(), 30))
     leaf = list(family)[-1]
-    other = family | {leaf: family[leaf] | {"apt": [*family[leaf]["apt"], "ed"]}}
-    return Family(
-        "30 small images",
-        {"version": "1", "build": {"small": family}},
-        leaf,
-        {"version": "1", "build": {"small": other}},
-    )
+    other = family | {leaf: family[leaf] | {"apt": ["ed"]}}
+    whole = ({"version": "1", "build": {"small": images}} for images in (family, other))
+    return Family(name, next(whole), leaf, next(whole))
+
+
+def with_package(image: str) -> Mapping[str, Any]:
+    return {"apt": [SMALL[sum(int(number) for number in re.findall(r"\d+", image)) % len(SMALL)]]}
+
+
+def waiting(image: str) -> Mapping[str, Any]:
+    return {"postbuild": [f"sleep 3 # {image}"]}
+
+
+FAMILIES = {
+    "debian": debian,
+    "small": lambda: small("30 small images", with_package),
+    "waiting": lambda: small("30 images that wait 3 s", waiting),
+}
 
 
 def write(folder: Path, configuration: Mapping[str, Any], repo: str) -> None:
@@ -196,7 +208,7 @@ def figures(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
     parallel, warm = [], []
     with tempfile.TemporaryDirectory(prefix="orbiter-builds-") as name:
         for family in families:
-            folder = Path(name, family.leaf)
+            folder = Path(name, family.name.replace(" ", "-"))
             folder.mkdir()
             repo = f"{here['ENGINE_REGISTRY']}/orbiter-builds/{time.time_ns()}"
             write(folder, family.configuration, repo)
@@ -222,10 +234,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--rounds", type=int, default=2, help="rounds, of which the median counts (default: 2)")
-    parser.add_argument("--only", choices=("debian", "small"), help="only this family")
+    parser.add_argument("--only", choices=tuple(FAMILIES), help="only this family")
     given = parser.parse_args()
-    families = {"debian": debian, "small": small}
-    chosen = tuple(make() for name, make in families.items() if given.only in (None, name))
+    chosen = tuple(make() for name, make in FAMILIES.items() if given.only in (None, name))
     lines = []
     for line in figures(given.rounds, chosen):
         print(line, end="", flush=True)

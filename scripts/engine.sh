@@ -203,7 +203,12 @@ has_bridge() { ip link show dev "$br" >/dev/null 2>&1; }
 
 bridge_up() {
   if ! has_bridge; then
-    ip link add "$br" type bridge; ip addr add "$bip" dev "$br"; ip link set "$br" up
+    # With an address of its own: else it is the lowest one of its ports, and whenever a container comes or goes, others
+    # do not reach the bridge until they ask for it again.
+    local numbers
+    IFS=. read -ra numbers <<<"${bip%/*}"
+    ip link add "$br" address "$(printf '02:42:%02x:%02x:%02x:%02x' "${numbers[@]}")" type bridge
+    ip addr add "$bip" dev "$br"; ip link set "$br" up
   fi
   if [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
     echo 1 >/proc/sys/net/ipv4/ip_forward; note_change ip_forward
