@@ -10,7 +10,6 @@
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from figures import machine, put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -101,7 +102,7 @@ def forget(folder: Path) -> None:
     (folder / "docker-bake.hcl").unlink(missing_ok=True)
 
 
-def figures(runs: int) -> Iterator[str]:
+def tables(runs: int) -> Iterator[str]:
     """The tables, line by line."""
     orbiter = [str(Path(sys.executable).with_name("orbiter"))]
     with tempfile.TemporaryDirectory(prefix="orbiter-bench-") as name:
@@ -199,15 +200,12 @@ def main() -> None:
     parser.add_argument("--lock", action="store_true", help="measure `orbiter lock`, which asks PyPI")
     given = parser.parse_args()
     lines = []
-    for line in (lock_figures if given.lock else figures)(given.runs):
+    for line in (lock_figures if given.lock else tables)(given.runs):
         print(line, end="", flush=True)
         lines.append(line)
     if given.write:
-        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
         begin = BEGIN.format("'--lock --write'" if given.lock else "--write")
-        before, _, rest = PAGE.read_text().partition(begin)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{begin}\nMeasured on {machine}.\n\n{''.join(lines)}\n{END}{after}")
+        put(PAGE, begin, END, f"\nMeasured on {machine()}.\n\n{''.join(lines)}\n")
 
 
 if __name__ == "__main__":

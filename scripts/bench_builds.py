@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 
 import yaml
 from engines import Environment, engine, fresh, run
+from figures import machine, put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -202,7 +202,7 @@ class Project:
         return made
 
 
-def figures(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
+def tables(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
     """The two tables, line by line."""
     here = engine(os.environ, "ensure --registry", "debian", "uv=0.13.9")
     parallel, warm = [], []
@@ -238,16 +238,12 @@ def main() -> None:
     given = parser.parse_args()
     chosen = tuple(make() for name, make in FAMILIES.items() if given.only in (None, name))
     lines = []
-    for line in figures(given.rounds, chosen):
+    for line in tables(given.rounds, chosen):
         print(line, end="", flush=True)
         lines.append(line)
     if given.write:
-        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(
-            f"{before}{BEGIN}\nMeasured on {machine}, median of {given.rounds}.\n\n{''.join(lines)}\n{END}{after}"
-        )
+        rounds = "one round" if given.rounds == 1 else f"median of {given.rounds} rounds"
+        put(PAGE, BEGIN, END, f"\nMeasured on {machine()}, {rounds}.\n\n{''.join(lines)}\n")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from figures import put
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "images.md"
 BEGIN, END = "<!-- figures: make bench-images ARGS=--write -->\n", "<!-- end of figures -->\n"
@@ -323,10 +325,8 @@ def main() -> None:
                 lines.append(line)
     if given.write:
         docker = run("docker", "version", "--format", "{{.Server.Version}}")
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
         measured = f"Measured on {os.cpu_count()} cores, {platform.system()}, Docker {docker}.\n"
-        PAGE.write_text(f"{before}{BEGIN}\n{measured}{''.join(lines)}\n{END}{after}")
+        put(PAGE, BEGIN, END, f"\n{measured}{''.join(lines)}\n")
 
 
 if __name__ == "__main__":

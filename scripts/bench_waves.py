@@ -11,7 +11,6 @@ on a machine that has other things to do.
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from figures import machine, put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -204,12 +205,7 @@ def main() -> None:
             lines.append(line)
         lines.append("\n")
     if given.write:
-        machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(
-            f"{before}{BEGIN}\nMeasured on {machine}, best of {given.rounds}.\n\n{''.join(lines)}\n{END}{after}"
-        )
+        put(PAGE, BEGIN, END, f"\nMeasured on {machine()}, best of {given.rounds}.\n\n{''.join(lines)}\n")
 
 
 if __name__ == "__main__":

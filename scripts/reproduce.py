@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import Environment, engine, fresh, run
+from figures import put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "howto" / "reproducible.md"
@@ -100,10 +101,8 @@ def main() -> None:
     print(made)
     if options.write:
         system = f"{platform.system()} {platform.machine()}, Docker {' and '.join(dict.fromkeys(versions))}"
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
         note = f"\nOn two engines ({system}) that share nothing but the lock and base images.\n"
-        PAGE.write_text(f"{before}{BEGIN}{made}{note}{END}{after}")
+        put(PAGE, BEGIN, END, made + note)
     if not (here["identical"] and there["identical"]):
         raise SystemExit(1)
 
