@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from orbiter.ci import Service, Wishes, Workflow
     from orbiter.convert import Remark
     from orbiter.git import Git
-    from orbiter.locking.update import Problem, Tools, Updated, Wish
+    from orbiter.locking.solving import Tools, Wish
+    from orbiter.locking.update import Problem, Updated
     from orbiter.parts import Parts
     from orbiter.starter import Settings
 

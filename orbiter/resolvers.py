@@ -21,7 +21,7 @@ _UNREACHABLE = re.compile(r"Failed to fetch|Could not connect|dns error|ENOTFOUN
 
 
 class Resolvers:
-    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.update`.
+    """uv, npm and the builder, as far as a lock asks them: the tools of `locking.solving`.
 
     As a context, it makes SIGTERM an interrupt, and ends what still runs when the block ends.
     """

@@ -10,7 +10,7 @@ from orbiter.commands import console, options
 from orbiter.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from orbiter.locking.update import Wish
+    from orbiter.locking.solving import Wish
     from orbiter.pipeline import Planned
 
 
@@ -114,14 +114,15 @@ def _wish(
 ) -> "Wish":
     from orbiter import lock as locks
     from orbiter import pipeline
-    from orbiter.locking import update
+    from orbiter.locking.solving import Wish
+    from orbiter.locking.update import known
 
     wanted = options.split_platforms(platforms)
     for platform in wanted:
         if not re.fullmatch("linux/[a-z0-9_]+(/[a-z0-9_.]+)?", platform):
             raise UsageError(f"--platform: '{platform}' is no platform of images; write for example linux/arm64")
-    return update.Wish(
-        upgrade=update.known(planned.lock or locks.Lock(), names) if names is not None else None,
+    return Wish(
+        upgrade=known(planned.lock or locks.Lock(), names) if names is not None else None,
         targets=frozenset(pipeline.lockable(planned, images)) if images else None,
         platforms=wanted or None,
         offline=offline,
