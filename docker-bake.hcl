@@ -158,7 +158,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "2e0188f953ebab63", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 8 apt", "a9a15a28230f05e2", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -189,8 +189,8 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "2f188722e70b0d98", {
-    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:debian-core=2e0188f953ebab63 build:builder=pip_builder build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:debian-core=2e0188f953ebab63"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "29fbbd41db816e0a", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:debian-core=a9a15a28230f05e2 build:builder=pip_builder build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:debian-core=a9a15a28230f05e2"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -220,8 +220,8 @@ target "debian-geospatial" {
     "dorgeln/orbiter:debian-geospatial-build-0.2.0" = "target:debian-geospatial-build"
   }
   tags        = tags("debian-geospatial")
-  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "169863981270d37d", {
-    "orbiter.parts"                      = "builder=pip_deploy labels=4415d17b user=72777f1e target:debian-base=2f188722e70b0d98 build:builder=pip_builder build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:debian-base-build=b4af0ade21b34122"
+  labels      = labels("debian-geospatial", "pip_deploy on debian-base, environment of debian-geospatial-build", "d1b198a7c3ef52fb", {
+    "orbiter.parts"                      = "builder=pip_deploy labels=4415d17b user=72777f1e target:debian-base=29fbbd41db816e0a build:builder=pip_builder build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:debian-base-build=66e040d65cc76e3c"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -237,7 +237,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "4e8c7c34478d1ff4", {
+  labels      = labels("alpine-core", "pip_core on alpine:3.23; packages: 9 apk", "0e421239d343e2de", {
     "orbiter.parts"                      = "builder=pip_core from=alpine:3.23 apk=bash,ca-certificates,python3,tini,bzip2,curl,git,git-lfs,less,sudo,xz,font-dejavu,libstdc++ python=3.13 env=221bb44f labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -268,8 +268,8 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.2.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "11d70038c85d8395", {
-    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:alpine-core=4e8c7c34478d1ff4 build:builder=pip_builder build:apk=build-base,linux-headers,python3-dev build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:alpine-core=4e8c7c34478d1ff4"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "902ad8e1186c431b", {
+    "orbiter.parts"                      = "builder=pip_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:alpine-core=0e421239d343e2de build:builder=pip_builder build:apk=build-base,linux-headers,python3-dev build:pip=jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair build:python=3.13 build:postbuild=9fb947e0 build:user=72777f1e build:target:alpine-core=0e421239d343e2de"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -299,8 +299,8 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.2.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "3f6249949b2e8afe", {
-    "orbiter.parts"                      = "builder=pip_deploy apk=gdal,geos,hdf5,netcdf,proj labels=4415d17b user=72777f1e target:alpine-base=11d70038c85d8395 build:builder=pip_builder build:apk=gdal-dev,gdal-tools,geos-dev,hdf5-dev,netcdf-dev,proj-dev,proj-util build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:alpine-base-build=16438f2a14bc5baa"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-base, environment of alpine-geospatial-build; packages: 5 apk", "5bc12569f0b0d050", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=gdal,geos,hdf5,netcdf,proj labels=4415d17b user=72777f1e target:alpine-base=902ad8e1186c431b build:builder=pip_builder build:apk=gdal-dev,gdal-tools,geos-dev,hdf5-dev,netcdf-dev,proj-dev,proj-util build:pip=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:python=3.13 build:user=72777f1e build:target:alpine-base-build=04758c1b50309dec"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -313,7 +313,7 @@ target "micromamba-core" {
   description = "micromamba_core on debian:trixie-slim; packages: 8 apt"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "8d96487840b7b69d", {
+  labels      = labels("micromamba-core", "micromamba_core on debian:trixie-slim; packages: 8 apt", "91779ca4fd18107d", {
     "orbiter.parts"                      = "builder=micromamba_core from=debian:trixie-slim apt=bash,ca-certificates,tini,bzip2,curl,git,git-lfs,less,sudo,xz-utils,fonts-dejavu-core env=8227c030 labels=4415d17b user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -344,8 +344,8 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "cc40d33772ae6143", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=8d96487840b7b69d build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=8d96487840b7b69d"
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "1cc14543642f998f", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=91779ca4fd18107d build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=91779ca4fd18107d"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -375,8 +375,8 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "3b621dc154fbe4f6", {
-    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=cc40d33772ae6143 build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=2b4c41ecce6f9a57"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "897a97a613836418", {
+    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=1cc14543642f998f build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=6a2c83ef360fee90"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

@@ -71,10 +71,11 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
     contexts = {builder: _of_builder(builder, environment, templates) for builder in used}
     binder = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
     for target in plan.targets:
-        image = target.image
+        image, made = target.image, list[str]()
         for name, template in contexts[image.builder]:
-            text = template.render(project=project, image=image, stage=target.stage)
+            text = template.render(project=project, image=image, stage=target.stage, files=made)
             if text.strip():
+                made.append(name)
                 yield f"{image.directory}/{name}", _ended(text, f"{image.builder}/{name}")
         if image.deployable:
             text = binder.render(project=project, image=image, reference=project.reference(target.name))
@@ -125,9 +126,12 @@ def _environment(templates: Mapping[str, str], compiled: BytecodeCache | None) -
 
 
 def _of_builder(builder: str, environment: Environment, templates: Mapping[str, str]) -> list[tuple[str, Template]]:
-    """The templates in the builder's folder, with the names of the files they make."""
+    """The templates in the builder's folder, with the names of the files they make; the Dockerfile, which takes the
+    others, comes last."""
     folder = f"{builder}/"
-    paths = sorted(path for path in templates if path.startswith(folder) and path.endswith(_SUFFIX))
+    dockerfile = f"{folder}Dockerfile{_SUFFIX}"
+    own = (path for path in templates if path.startswith(folder) and path.endswith(_SUFFIX))
+    paths = sorted(own, key=lambda path: (path == dockerfile, path))
     return [(path.removeprefix(folder).removesuffix(_SUFFIX), environment.get_template(path)) for path in paths]
 
 

@@ -155,7 +155,7 @@ target "debian-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "1343587e510c60b7", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "9266166be2bd87bc", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.13 env=07d76529 labels=4415d17b user=3a7646fc"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -188,8 +188,8 @@ target "debian-base" {
     "localhost/project:files"                         = "."
   }
   tags        = tags("debian-base", "latest", "base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "fda9bb7865bf8e09", {
-    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=1343587e510c60b7 build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=1343587e510c60b7"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build; packages: 1 apt", "e185c4e7f811d32f", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs,less postbuild=f5c503d0 env=ce2004ee copy=19681966 cmd=ded7151c labels=2491058f user=3a7646fc target:debian-core=9266166be2bd87bc build:builder=pip_builder build:apt=npm,build-essential build:pip=numpy>=2%2C<3,pandas%20>=2,fiona,shapely build:npm=configurable-http-proxy@^5 build:copy=2f43b4e8 build:user=3a7646fc build:target:debian-core=9266166be2bd87bc"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
     "field"                              = "100 % $${biology} %%{x}"
@@ -220,8 +220,8 @@ target "debian-stacked" {
     "ghcr.io/dorgeln/orbiter:debian-stacked-build-0.2.0" = "target:debian-stacked-build"
   }
   tags        = tags("debian-stacked")
-  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "7c6ac339dc7db42e", {
-    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=fda9bb7865bf8e09 build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=21e55e95d0e16da1"
+  labels      = labels("debian-stacked", "pip_deploy on debian-base, environment of debian-stacked-build", "4e5be10175f09c95", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs env=0618115f cmd=2d4e4fd3 labels=4415d17b user=3a7646fc target:debian-base=e185c4e7f811d32f build:builder=pip_builder build:pip=geopandas build:python=3.13 build:user=3a7646fc build:target:debian-base-build=07ed3a95c33f61ae"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -237,8 +237,8 @@ target "conda-core" {
     "ghcr.io/dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian-core", "c9625364f8ce7e0e", {
-    "orbiter.parts"                      = "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=1343587e510c60b7"
+  labels      = labels("conda-core", "micromamba_core on debian-core", "e424d3eada347b23", {
+    "orbiter.parts"                      = "builder=micromamba_core apt=bash,ca-certificates,tini env=964c9873 labels=4415d17b user=3a7646fc target:debian-core=9266166be2bd87bc"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })
@@ -268,8 +268,8 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "b282814506b93662", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=c9625364f8ce7e0e build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=c9625364f8ce7e0e"
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "9a734c54d0dc8470", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=e424d3eada347b23 build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=e424d3eada347b23"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

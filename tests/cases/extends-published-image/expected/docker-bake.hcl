@@ -126,7 +126,7 @@ target "lab-tools" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("lab-tools")
-  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "428ff863011babdc", {
+  labels      = labels("lab-tools", "pip_builder on quay.io/jupyter/minimal-notebook:2025-10-20; packages: 2 pip", "8a5753e937484c6c", {
     "orbiter.parts"                      = "builder=pip_builder from=quay.io/jupyter/minimal-notebook:2025-10-20 pip=jupyterlab,geopandas env=0653dbb6 cmd=95b87a68 user=72777f1e"
     "org.opencontainers.image.base.name" = "quay.io/jupyter/minimal-notebook:2025-10-20"
   })
@@ -154,7 +154,7 @@ target "lab-slim" {
     "dorgeln/orbiter:lab-slim-build-0.2.0" = "target:lab-slim-build"
   }
   tags        = tags("lab-slim")
-  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "877307efde0171c1", {
+  labels      = labels("lab-slim", "pip_deploy on python:3.13-slim, environment of lab-slim-build", "f9237cb47545e872", {
     "orbiter.parts"                      = "builder=pip_deploy from=python:3.13-slim env=0653dbb6 cmd=95b87a68 user=72777f1e build:builder=pip_builder build:from=python:3.13-slim build:pip=jupyterlab build:env=064ed5f9 build:user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/python:3.13-slim"
   })

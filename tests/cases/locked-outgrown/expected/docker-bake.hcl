@@ -146,7 +146,7 @@ target "debian-core" {
   context     = "build/debian/core"
   args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "a9d59766e67eb494", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "80f8a524d893c1ee", {
     "orbiter.parts"                        = "builder=pip_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
@@ -179,8 +179,8 @@ target "debian-base" {
     "dorgeln/orbiter:debian-base-build-0.2.0" = "target:debian-base-build"
   }
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c0133dc6e79568ad", {
-    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e target:debian-core=a9d59766e67eb494 build:builder=pip_builder build:apt=npm build:pip=six,markupsafe,idna build:npm=is-number build:tool=8aa66ba5 build:user=72777f1e build:target:debian-core=a9d59766e67eb494"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "c58e129425a9e575", {
+    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e target:debian-core=80f8a524d893c1ee build:builder=pip_builder build:apt=npm build:pip=six,markupsafe,idna build:npm=is-number build:tool=8aa66ba5 build:user=72777f1e build:target:debian-core=80f8a524d893c1ee"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
   })
@@ -212,8 +212,8 @@ target "debian-top" {
     "dorgeln/orbiter:debian-top-build-0.2.0" = "target:debian-top-build"
   }
   tags        = tags("debian-top")
-  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "7dfac425e74f36eb", {
-    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs user=72777f1e target:debian-base=c0133dc6e79568ad build:builder=pip_builder build:pip=jinja2 build:tool=8aa66ba5 build:user=72777f1e build:target:debian-base-build=cfe03268f2e294d4"
+  labels      = labels("debian-top", "pip_deploy on debian-base, environment of debian-top-build", "a4ffad81713a1acf", {
+    "orbiter.parts"                        = "builder=pip_deploy apt=nodejs user=72777f1e target:debian-base=c58e129425a9e575 build:builder=pip_builder build:pip=jinja2 build:tool=8aa66ba5 build:user=72777f1e build:target:debian-base-build=2aaef15b6995ff08"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
   })
@@ -227,7 +227,7 @@ target "conda-core" {
   context     = "build/conda/core"
   args        = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   tags        = tags("conda-core")
-  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "340577c04c2d9b77", {
+  labels      = labels("conda-core", "micromamba_core on debian:trixie-slim", "521ebdd0b9ec3818", {
     "orbiter.parts"                        = "builder=micromamba_core from=debian:trixie-slim@sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0 apt=bash,ca-certificates,tini env=8227c030 user=72777f1e"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
@@ -260,8 +260,8 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "b5aaa881ae8eda0f", {
-    "orbiter.parts"                        = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=340577c04c2d9b77 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=bb0ea04d build:tool=9b420995 build:user=72777f1e build:target:conda-core=340577c04c2d9b77"
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "e3475ad8cc4170fc", {
+    "orbiter.parts"                        = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=521ebdd0b9ec3818 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=bb0ea04d build:tool=9b420995 build:user=72777f1e build:target:conda-core=521ebdd0b9ec3818"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"
     "orbiter.lock"                         = "c9778ad995c85aec"

@@ -116,7 +116,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "71ccd90aed7507bb", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "fe5c7f14c5a823e0", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })

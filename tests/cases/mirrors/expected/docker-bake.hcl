@@ -152,7 +152,7 @@ target "debian-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "c1bab088695224bb", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "7a5763d5c031abd0", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git python=3.12 env=221bb44f user=72777f1e mirrors=ca"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
@@ -192,8 +192,8 @@ target "debian-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "273e63d973fe4001", {
-    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=c1bab088695224bb build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=c1bab088695224bb"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "bcab36ed6ab6336c", {
+    "orbiter.parts"                      = "builder=pip_deploy apt=nodejs cmd=95b87a68 user=72777f1e mirrors=ca target:debian-core=7a5763d5c031abd0 build:builder=pip_builder build:apt=npm build:pip=jupyterlab build:npm=vega-lite build:postbuild=ecd4136e build:user=72777f1e build:mirrors=ca build:target:debian-core=7a5763d5c031abd0"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
@@ -213,7 +213,7 @@ target "alpine-core" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "1d0cbdd67488eb9d", {
+  labels      = labels("alpine-core", "micromamba_core on alpine:3.23; packages: 1 apk", "fb6e925b0f73c88d", {
     "orbiter.parts"                      = "builder=micromamba_core from=alpine:3.23 apk=bash,ca-certificates,tini,git env=8227c030 user=72777f1e mirrors=ca"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
@@ -253,8 +253,8 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "a4aa056531cfeffa", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=1d0cbdd67488eb9d build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=1d0cbdd67488eb9d"
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "8e10d5de87d929ce", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=fb6e925b0f73c88d build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=fb6e925b0f73c88d"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
   platforms   = platforms([])

@@ -118,7 +118,7 @@ target "debian-core" {
   description = "pip_core on debian:trixie-slim"
   context     = "build/debian/core"
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "71ccd90aed7507bb", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim", "fe5c7f14c5a823e0", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini env=0653dbb6 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
@@ -134,8 +134,8 @@ target "debian-r" {
     "dorgeln/orbiter:debian-core-0.2.0" = "target:debian-core"
   }
   tags        = tags("debian-r")
-  labels      = labels("debian-r", "r_core on debian-core", "f5863d6e0e3c839d", {
-    "orbiter.parts"                      = "builder=r_core options=76c33cdc user=72777f1e target:debian-core=71ccd90aed7507bb"
+  labels      = labels("debian-r", "r_core on debian-core", "92cd1677f0507353", {
+    "orbiter.parts"                      = "builder=r_core options=76c33cdc user=72777f1e target:debian-core=fe5c7f14c5a823e0"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])

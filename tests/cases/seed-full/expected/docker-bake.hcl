@@ -143,7 +143,7 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "883b00e2e761b365", {
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "74d3503a797d6ef7", {
     "orbiter.parts"                      = "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
@@ -173,8 +173,8 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.1" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "53381f8e59c1550a", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=883b00e2e761b365 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=883b00e2e761b365"
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "df39ac9396456293", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=74d3503a797d6ef7 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=74d3503a797d6ef7"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])
@@ -203,8 +203,8 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.1.1" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "5452fb35e13ec5ba", {
-    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=883b00e2e761b365 build:builder=micromamba_builder build:conda=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,Pillow build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=16598fa02e66b6ad"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-core, environment of micromamba-geospatial-build", "58c41b5528f4395f", {
+    "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=74d3503a797d6ef7 build:builder=micromamba_builder build:conda=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,Pillow build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=69ed7e7d7e4764bb"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
   platforms   = platforms([])
@@ -219,7 +219,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "9f39aecf826a90fe", {
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 39 apk", "22a2275836dd6959", {
     "orbiter.parts"                      = "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git,git-lfs,ttf-liberation,nodejs,npm,gettext,openblas,openblas-ilp64,lapack,openssl,zlib,ncurses,xz,cairo,pango,openjpeg,tiff,freetype,pixman,zeromq,neofetch,libffi,libzmq,sqlite-libs,librsvg,giflib,libpng,libxml2,libnsl,libxslt,libtirpc,libjpeg-turbo,libwebp,libimagequant python=3.8.8 env=221bb44f user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
@@ -249,8 +249,8 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.1" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "3737bf5ffbae8f16", {
-    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=9f39aecf826a90fe build:builder=pip_builder build:apk=npm,build-base,alpine-sdk,g++,expat-dev,openssl-dev,zlib-dev,ncurses-dev,bzip2-dev,xz-dev,sqlite-dev,libffi-dev,linux-headers,readline-dev,pixman-dev,cairo-dev,pango-dev,openjpeg-dev,librsvg-dev,giflib-dev,libpng-dev,openblas-dev,lapack-dev,gfortran,libxml2-dev,zeromq-dev,gnupg,gdbm-dev,libnsl-dev,libtirpc-dev,pax-utils,util-linux-dev,libjpeg-turbo-dev,tiff-dev,libwebp-dev,libimagequant-dev,lcms2-dev,cargo,libxslt-dev,boost-dev build:pip=numpy,pandas,jupyterlab,altair,altair_saver,nbgitpuller,jupyter-server-proxy,jupyterlab-spellchecker,matplotlib,jupyterlab-git,cython,bash_kernel,sshkernel,jupyter-book,sphinx-book-theme,sphinx-thebe build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:postbuild=b203d8f5 build:user=72777f1e build:target:alpine-core=9f39aecf826a90fe"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "afd3ba6c4128fa9b", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=22a2275836dd6959 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk,g++,expat-dev,openssl-dev,zlib-dev,ncurses-dev,bzip2-dev,xz-dev,sqlite-dev,libffi-dev,linux-headers,readline-dev,pixman-dev,cairo-dev,pango-dev,openjpeg-dev,librsvg-dev,giflib-dev,libpng-dev,openblas-dev,lapack-dev,gfortran,libxml2-dev,zeromq-dev,gnupg,gdbm-dev,libnsl-dev,libtirpc-dev,pax-utils,util-linux-dev,libjpeg-turbo-dev,tiff-dev,libwebp-dev,libimagequant-dev,lcms2-dev,cargo,libxslt-dev,boost-dev build:pip=numpy,pandas,jupyterlab,altair,altair_saver,nbgitpuller,jupyter-server-proxy,jupyterlab-spellchecker,matplotlib,jupyterlab-git,cython,bash_kernel,sshkernel,jupyter-book,sphinx-book-theme,sphinx-thebe build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:postbuild=b203d8f5 build:user=72777f1e build:target:alpine-core=22a2275836dd6959"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -279,8 +279,8 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.1" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "55ae2820ff0ab45d", {
-    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal,gdal-tools,proj,proj-util,libgit2 cmd=95b87a68 user=72777f1e target:alpine-core=9f39aecf826a90fe build:builder=pip_builder build:apk=geos-dev,proj-dev,hdf5-dev,netcdf-dev,gdal-dev,gdal-tools,proj-util,libgit2-dev build:pip=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,lolcat,ttygif,Pillow,nbdev build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=3b07815bbc8efdff"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 6 apk", "bde28411f4d4e505", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal,gdal-tools,proj,proj-util,libgit2 cmd=95b87a68 user=72777f1e target:alpine-core=22a2275836dd6959 build:builder=pip_builder build:apk=geos-dev,proj-dev,hdf5-dev,netcdf-dev,gdal-dev,gdal-tools,proj-util,libgit2-dev build:pip=intake,intake-stac,sat-search,fiona,shapely,pyproj,rtree,geopandas,rasterio,geopy,xarray,dvc,h5py,netcdf4,cysgp4,asciinema,lolcat,ttygif,Pillow,nbdev build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=78e59dd8c4d20b24"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])

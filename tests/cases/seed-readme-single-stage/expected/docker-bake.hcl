@@ -117,7 +117,7 @@ target "micromamba-core" {
   description = "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk"
   context     = "build/micromamba/core"
   tags        = tags("micromamba-core")
-  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "883b00e2e761b365", {
+  labels      = labels("micromamba-core", "micromamba_core on frolvlad/alpine-glibc; packages: 6 apk", "74d3503a797d6ef7", {
     "orbiter.parts"                      = "builder=micromamba_core from=frolvlad/alpine-glibc apk=bash,ca-certificates,tini,tar,bzip2,curl,sudo,git env=8227c030 user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })

@@ -129,7 +129,7 @@ target "alpine-core" {
     "ghcr.io/astral-sh/uv:0.13.9" = "docker-image://${UV_IMAGE}"
   }
   tags        = tags("alpine-core")
-  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "75091da233907799", {
+  labels      = labels("alpine-core", "pip_core on alpine:20210212; packages: 6 apk", "55734938de56cf4d", {
     "orbiter.parts"                      = "builder=pip_core from=alpine:20210212 apk=bash,ca-certificates,python3,tini,tar,bzip2,curl,sudo,git python=3.8.8 env=221bb44f user=72777f1e"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
@@ -159,8 +159,8 @@ target "alpine-base" {
     "dorgeln/orbiter:alpine-base-build-0.1.0" = "target:alpine-base-build"
   }
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "fa7357c0a0d83e74", {
-    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=75091da233907799 build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=75091da233907799"
+  labels      = labels("alpine-base", "pip_deploy on alpine-core, environment of alpine-base-build", "1d399e398b12a6ab", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs cmd=95b87a68 user=72777f1e target:alpine-core=55734938de56cf4d build:builder=pip_builder build:apk=npm,build-base,alpine-sdk build:pip=numpy,pandas,jupyterlab,altair,altair_saver build:npm=vega-lite,vega-cli,canvas,configurable-http-proxy build:user=72777f1e build:target:alpine-core=55734938de56cf4d"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])
@@ -189,8 +189,8 @@ target "alpine-geospatial" {
     "dorgeln/orbiter:alpine-geospatial-build-0.1.0" = "target:alpine-geospatial-build"
   }
   tags        = tags("alpine-geospatial")
-  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "6556a85cdf0a83c1", {
-    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=75091da233907799 build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=7b05f07b2d8a55d1"
+  labels      = labels("alpine-geospatial", "pip_deploy on alpine-core, environment of alpine-geospatial-build; packages: 2 apk", "2a1d30441e90d05f", {
+    "orbiter.parts"                      = "builder=pip_deploy apk=nodejs,geos,gdal cmd=95b87a68 user=72777f1e target:alpine-core=55734938de56cf4d build:builder=pip_builder build:apk=geos-dev,proj-dev build:pip=pyproj build:python=3.8.8 build:user=72777f1e build:target:alpine-base-build=f5f70704e3240311"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:20210212"
   })
   platforms   = platforms([])

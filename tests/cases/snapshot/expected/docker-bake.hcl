@@ -126,7 +126,7 @@ target "debian-core" {
     "type=file,id=mirrors,src=build/mirrors.env",
   ]
   tags        = tags("debian-core")
-  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "669ace13f937cea8", {
+  labels      = labels("debian-core", "pip_core on debian:trixie-slim; packages: 1 apt", "fab6e21c853b1a5c", {
     "orbiter.parts"                      = "builder=pip_core from=debian:trixie-slim apt=bash,ca-certificates,python3,tini,git snapshot=20261101T000000Z env=0653dbb6 user=72777f1e mirrors=indexes"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
@@ -162,8 +162,8 @@ target "debian-base" {
     "type=file,id=mirrors,src=build/mirrors.env",
   ]
   tags        = tags("debian-base")
-  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "27d56b9f20ededac", {
-    "orbiter.parts"                      = "builder=pip_deploy snapshot=20261101T000000Z cmd=fe4a3cce user=72777f1e mirrors=indexes target:debian-core=669ace13f937cea8 build:builder=pip_builder build:apt=gcc build:pip=six build:snapshot=20261101T000000Z build:user=72777f1e build:mirrors=indexes build:target:debian-core=669ace13f937cea8"
+  labels      = labels("debian-base", "pip_deploy on debian-core, environment of debian-base-build", "a517534ffe45e69a", {
+    "orbiter.parts"                      = "builder=pip_deploy snapshot=20261101T000000Z cmd=fe4a3cce user=72777f1e mirrors=indexes target:debian-core=fab6e21c853b1a5c build:builder=pip_builder build:apt=gcc build:pip=six build:snapshot=20261101T000000Z build:user=72777f1e build:mirrors=indexes build:target:debian-core=fab6e21c853b1a5c"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
   })
   platforms   = platforms([])
