@@ -71,12 +71,13 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
     contexts = {builder: _of_builder(builder, environment, templates) for builder in used}
     binder = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
     for target in plan.targets:
-        image, made = target.image, list[str]()
+        image, texts = target.image, dict[str, str]()
         for name, template in contexts[image.builder]:
-            text = template.render(project=project, image=image, stage=target.stage, files=made)
+            text = template.render(project=project, image=image, stage=target.stage, files=list(texts))
             if text.strip():
-                made.append(name)
-                yield f"{image.directory}/{name}", _ended(text, f"{image.builder}/{name}")
+                texts[name] = _ended(text, f"{image.builder}/{name}")
+        for name in sorted(texts):
+            yield f"{image.directory}/{name}", texts[name]
         if image.deployable:
             text = binder.render(project=project, image=image, reference=project.reference(target.name))
             yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", _ended(text, "binder/Dockerfile")
