@@ -2,13 +2,14 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbiter import cachecheck, caching, logins, registry
+from orbiter import buildkit, cachecheck, caching, logins, registry
 from orbiter.cachecheck import Base, Checked, Found
 from orbiter.caching import Ref
 from orbiter.engine import BakeOptions, BuildFailed, Engine
@@ -187,12 +188,14 @@ def _platform(engine: Engine, builder: str) -> str:
 
 
 @contextmanager
-def empty_builder(engine: Engine, given: str | None, say: Callable[[str], None]) -> Iterator[str]:
+def empty_builder(engine: Engine, given: str | None, configuration: str, say: Callable[[str], None]) -> Iterator[str]:
     """The given builder if it is empty, else one that is made for this block, and removed after it.
 
-    Raises UsageError if the given one has a cache, EngineError if none can be made.
+    `configuration` is the text of buildkitd.toml for the latter. Raises UsageError if the given one has a cache,
+    EngineError if none can be made.
     """
     if given:
+        engine.ask("buildx", "inspect", "--bootstrap", given)
         # Without rows there is no total either.
         rows = engine.ask("buildx", "du", "--builder", given, "--format", "{{.ID}}").split()
         if rows:
@@ -205,13 +208,16 @@ def empty_builder(engine: Engine, given: str | None, say: Callable[[str], None])
     name = f"orbiter-check-{secrets.token_hex(4)}"
     try:
         # The host's network, so that a registry on this machine has the address that it has here.
-        engine.ask("buildx", "create", "--name", name, "--driver", "docker-container", "--driver-opt", "network=host")
+        made = ("--name", name, "--driver", "docker-container", "--driver-opt", "network=host")
+        with tempfile.TemporaryDirectory(prefix="orbiter-builder-") as folder:
+            config = Path(folder) / buildkit.CONFIG
+            config.write_text(configuration, encoding="utf-8")
+            engine.ask("buildx", "create", *made, "--buildkitd-config", str(config))
         say(f"starting an empty builder, {name}")
         try:
             engine.ask("buildx", "inspect", "--bootstrap", name)
         except EngineError as error:
-            last = str(error).strip().splitlines()[-1].removeprefix("ERROR: ")
-            raise EngineError(f"no empty builder can be started; name one with --builder ({last})") from error
+            raise EngineError(f"no empty builder can be started; name one with --builder ({error})") from error
         yield name
     finally:
         # An interrupt that comes now must not leave it behind.

@@ -248,6 +248,8 @@ class Buildx:
     def _records(self, folder: Path, builder: str | None, since: float, *, failed: bool) -> Iterator[Record]:
         history, at = ["docker", "buildx", "history"], ["--builder", builder] if builder else []
         listed = self._capture([*history, "ls", "--format", "json", "--no-trunc", *at])
+        if listed.returncode != 0:
+            _explain_builder(listed.stderr.decode(errors="replace"), builder)
         for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
             record = json.loads(line)
             if failed and record.get("status") == "Completed":
@@ -318,6 +320,8 @@ class Buildx:
             said = done.stderr.decode(errors="replace").strip()
             if _SILENT.search(said):
                 raise EngineError(_NO_ENGINE)
+            if arguments[0] == "buildx":
+                _explain_builder(said, None)
             raise EngineError(f"docker {' '.join(arguments[:2])}: {said or f'ended with {done.returncode}'}")
         return done.stdout.decode(errors="replace")
 
@@ -480,6 +484,22 @@ def _stop(process: "subprocess.Popen[bytes]", *, group: bool) -> None:
 
 
 NO_DOCKER = "docker is not installed, or not on PATH; get it: https://docs.docker.com/engine/install/"
+
+
+def _explain_builder(said: str, builder: str | None) -> None:
+    """Raises EngineError if the words of Buildx say that there is no such builder, or that it does not start."""
+    if missing := _MISSING.search(said):
+        raise EngineError(f"there is no builder {missing[1]}; 'docker buildx ls' has those that there are")
+    if _BOOT.search(said):
+        name, last = f" {builder}" if builder else "", said.strip().rpartition("ERROR: ")[2]
+        raise EngineError(
+            f"the builder{name} does not start: {last}; 'docker buildx inspect --bootstrap{name}' tries it once more"
+        )
+
+
+_MISSING = re.compile(r'no builder "([^"]*)" found')
+_BOOT = re.compile(r"> \[internal\] (booting buildkit|waiting for connection):")
+"""Buildx's steps by which it gets hold of a builder, as it repeats one that failed (Buildx 0.29)."""
 
 _SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
 """What Docker says when no engine answers; the wording changed with Docker 28.3."""

@@ -93,11 +93,8 @@ def create(
     """
     from orbiter import buildkit
     from orbiter.engine import Buildx
-    from orbiter.model import Mirrors
 
     planned = _project(file)
-    project = planned.plan.project if planned else None
-    mirrors = project.mirrors if project else Mirrors()
     named = (("cacert", cacert), ("cert", cert), ("key", key))
     wanted = buildkit.Builder(
         name=name,
@@ -115,8 +112,8 @@ def create(
         options=further,
         tls=tuple((option, str(Path(path).absolute())) for option, path in named if path),
     )
-    ca = str((planned.config.parent / mirrors.ca).absolute()) if planned and mirrors.ca else None
-    text = buildkit.configuration(wanted, mirrors, project.repo if project else None, ca)
+    project, home = (planned.plan.project, planned.config.parent) if planned else (None, Path())
+    text = buildkit.configuration(project, str(home.absolute()), cache_size)
     if dry_run:
         click.echo(buildkit.script(buildkit.commands(wanted, buildkit.CONFIG), text))
         if driver == "remote":

@@ -44,7 +44,7 @@ def check(
     and names the likely reason. Steps that ran are not written to the cache, and no image is made; of layers
     only those are fetched that such steps need.
     """
-    from orbiter import cachecheck, cached, output, pipeline
+    from orbiter import buildkit, cachecheck, cached, output, pipeline
     from orbiter.engine import Buildx
     from orbiter.plan import restrict, select
 
@@ -57,7 +57,8 @@ def check(
     if changes:
         console.say(output.summary(changes, wrote=True))
     engine = Buildx()
-    with cached.empty_builder(engine, builder, console.say) as name:
+    told = buildkit.configuration(planned.plan.project, str(planned.config.parent.absolute()), "50GB")
+    with cached.empty_builder(engine, builder, told, console.say) as name:
         checked = cached.check(planned, plan, chosen, name, engine, console.say)
     if form == "json":
         console.print_json(cachecheck.as_data(checked))

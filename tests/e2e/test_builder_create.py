@@ -14,6 +14,8 @@ from tests.conftest import run_orbiter
 
 pytestmark = pytest.mark.engine
 
+CONFIG = "docker: {repo: localhost/a}\nbuild: {debian: {core: {image: 'debian:trixie-slim', builder: pip_core}}}\n"
+
 
 @pytest.fixture
 def name(engine: Mapping[str, str]) -> Iterator[str]:
@@ -63,6 +65,28 @@ def test_builder_that_does_not_start_says_so_and_how_it_goes_away(
     )
     removed = subprocess.run(["docker", "buildx", "rm", name], env=engine, capture_output=True, text=True)
     assert removed.returncode == 0
+
+
+def test_build_says_that_its_builder_does_not_start(tmp_path: Path, engine: Mapping[str, str], name: str) -> None:
+    (tmp_path / "orbiter.yaml").write_text(CONFIG)
+    nowhere = f"image={engine['ENGINE_REGISTRY']}/orbiter/no-buildkit"
+    made = run_orbiter(tmp_path, engine, "builder", "create", name, "--no-bootstrap", f"--driver-opt={nowhere}")
+    assert made.returncode == 0, made.stderr
+    for command in (["build"], ["cache", "check"]):
+        cached = {**engine, "CACHE_REPO": f"{engine['ENGINE_REGISTRY']}/orbiter/no-cache"}
+        done = run_orbiter(tmp_path, cached, *command, "--builder", name)
+        assert (done.returncode, done.stdout) == (4, "")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("orbiter: the builder")
+        assert "does not start: Error response from daemon: " in last
+        assert "'docker buildx inspect --bootstrap" in last
+
+
+def test_build_on_a_builder_that_is_not_there(tmp_path: Path, engine: Mapping[str, str], name: str) -> None:
+    (tmp_path / "orbiter.yaml").write_text(CONFIG)
+    done = run_orbiter(tmp_path, engine, "build", "--builder", name)
+    assert done.returncode == 4
+    assert done.stderr.endswith(f"orbiter: there is no builder {name}; 'docker buildx ls' has those that there are\n")
 
 
 def test_kubernetes_without_a_cluster(tmp_path: Path, engine: Mapping[str, str], name: str) -> None:

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from orbiter import builders, source
 from orbiter.buildkit import Builder, Driver, commands, configuration, nodes
 from orbiter.errors import UsageError
-from orbiter.model import Mirrors
+from orbiter.resolve import resolve
 from tests.conftest import Run
+
+CONFIG = """
+docker: {repo: registry.example.org/course}
+cache: {registry: cache.example.org/course}
+mirrors:
+  docker.io: hub.example.org/proxy
+  ghcr.io: hub.example.org/ghcr
+  ca: it's "ca".pem
+build: {debian: {core: {image: 'debian:trixie-slim', builder: pip_core}}}
+"""
 
 
 def made(driver: Driver, *given: str, platforms: tuple[str, ...] = (), **wanted: object) -> list[list[str]]:
@@ -122,9 +133,8 @@ def test_name_of_a_builder(name: str) -> None:
 
 
 def test_configuration_has_mirrors_ca_and_a_limit() -> None:
-    builder = Builder(name="farm", driver="docker-container", nodes=(), cache="20GB")
-    mirrors = Mirrors(registries=(("docker.io", "hub.example.org/proxy"), ("ghcr.io", "hub.example.org/ghcr")))
-    text = configuration(builder, mirrors, "registry.example.org/course", '/etc/it\'s "ca".pem')
+    document = source.load(CONFIG.encode(), "orbiter.yaml")
+    text = configuration(resolve(document, builders.BUILDERS)[0], "/etc", "20GB")
     ca = ['/etc/it\'s "ca".pem']
     assert tomllib.loads(text) == {
         "registry": {
@@ -132,6 +142,7 @@ def test_configuration_has_mirrors_ca_and_a_limit() -> None:
             "ghcr.io": {"mirrors": ["hub.example.org/ghcr"]},
             "hub.example.org": {"ca": ca},
             "registry.example.org": {"ca": ca},
+            "cache.example.org": {"ca": ca},
         },
         "worker": {
             "oci": {"gc": True, "maxUsedSpace": "20GB", "reservedSpace": "4000MB", "minFreeSpace": "10%"},
@@ -141,9 +152,8 @@ def test_configuration_has_mirrors_ca_and_a_limit() -> None:
 
 @pytest.mark.parametrize("size", ["50", "0GB", "50 GB", "big", "1.5GB"])
 def test_size_of_the_cache(size: str) -> None:
-    builder = Builder(name="farm", driver="docker-container", nodes=(), cache=size)
     with pytest.raises(UsageError, match="is no size"):
-        configuration(builder, Mirrors(), None, None)
+        configuration(None, "/", size)
 
 
 def test_dry_run_is_a_script(tmp_path: Path, orbiter: Run) -> None:
