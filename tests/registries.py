@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -59,8 +60,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type["Handler"], host: str = "127.0.0.1") -> None:
+    def __init__(self, handler: type["Handler"], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         super().__init__((host, 0), handler)
+        if tls:  # the handshake belongs into the thread of its connection
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.address = f"{host}:{self.server_port}"
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
@@ -161,8 +164,8 @@ class Forward(Handler):
 
 
 @contextmanager
-def serving(handler: type[Handler], host: str = "127.0.0.1") -> Iterator[Server]:
-    server = Server(handler, host)
+def serving(handler: type[Handler], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(handler, host, tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
