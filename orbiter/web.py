@@ -43,8 +43,16 @@ _REDIRECTING = {301, 302, 303, 307, 308}
 _REDIRECTIONS = 4
 
 
-class Refused(EngineError):
-    """The registry wants a login, or another one. Some of them also say so of a repository that is not there."""
+class Hidden(EngineError):
+    """The registry shows no such repository to this login, or to anybody: it is not there, or only for others.
+
+    Many registries do not tell which: https://github.com/distribution/distribution/issues/1291 (Docker Hub),
+    https://github.com/quay/quay/pull/1054.
+    """
+
+    def __init__(self, text: str, *, login: bool) -> None:
+        super().__init__(text)
+        self.login = login
 
 
 class Hub:
@@ -181,8 +189,36 @@ class Registry:
                     self._challenge = asked
         if status == 404 or status < 400:
             return status, got, body
-        problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-        raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, secrets))
+        raise self._refusal(status, reason, body, secrets, self._challenge if actions == "pull" else None)
+
+    def _refusal(
+        self, status: int, reason: str, body: bytes, secrets: tuple[str, ...], asked: Challenge | None
+    ) -> EngineError:
+        """What is raised after such an answer. `asked` is what the registry wanted for reading, None for all else."""
+        login = self._login is not None
+        if status in (401, 403, 404) and asked and self._is_welcome(status, asked):
+            return Hidden(pushrm.redact(registry.hidden(self._at, body, login=login), secrets), login=login)
+        problem = registry.refusal(self._at, status, reason, body, login=login)
+        return EngineError(pushrm.redact(problem, secrets))
+
+    def _is_welcome(self, status: int, asked: Challenge) -> bool:
+        """Whether the registry accepts the login as such, as `docker login` finds out.
+
+        Without a login, whether there may be repositories for everybody.
+        """
+        if self._login is None or (asked.scheme == "basic" and status == 401):
+            return asked.scheme == "bearer"
+        base = registry.base_request(self._at)
+        first, _, got, _ = self._send(base)
+        wanted = registry.challenge(got.get_all("WWW-Authenticate") or ())
+        if first != 401 or wanted is None:
+            return False
+        token = None
+        if wanted.scheme == "bearer":
+            answer, _, _, body = self._send(registry.token_request(self._at, wanted, self._login, ""))
+            token = registry.parse_token(body) if answer < 400 else None
+        headers, secrets = registry.authorization(wanted, self._login, token)
+        return bool(headers) and self._send(replace(base, headers=headers, secrets=secrets))[0] < 400
 
     def _authorization(self, actions: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
         if self._challenge is None:
@@ -196,8 +232,7 @@ class Registry:
         request = registry.token_request(self._at, asked, self._login, actions)
         status, reason, _, body = self._send(request)
         if status >= 400:
-            problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-            raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, request.secrets))
+            raise self._refusal(status, reason, body, request.secrets, asked if actions == "pull" else None)
         return registry.parse_token(body)
 
     def _send(self, request: registry.Request) -> tuple[int, str, Message, bytes]:
