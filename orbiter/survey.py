@@ -1,6 +1,7 @@
 """What was made of a project's images before, asked of a registry or of the engine, and the verdicts that follow."""
 
 import json
+import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,7 @@ def survey(
     but without a login nothing could be pushed to it, either.
     """
     if places.registry:
-        wanted = replace(wanted, platforms=_platforms(plan, wanted, places.engine, builder))
+        wanted = replace(wanted, platforms=_platforms(plan, wanted, places.engine, builder, say))
         try:
             return _in_registry(plan, wanted, places.registry, places.engine)
         except Hidden as error:
@@ -55,12 +56,30 @@ def survey(
     return changes.judge(plan, wanted, _in_engine(plan, wanted, places.engine), "engine")
 
 
-def _platforms(plan: BuildPlan, wanted: Wanted, engine: Engine, builder: str | None) -> Mapping[str, tuple[str, ...]]:
-    """The wanted platforms, and for targets without any the one that the builder has of itself."""
+def _platforms(
+    plan: BuildPlan, wanted: Wanted, engine: Engine, builder: str | None, say: Callable[[str], None]
+) -> Mapping[str, tuple[str, ...]]:
+    """The wanted platforms, and for targets without any the one that the builder has of itself.
+
+    Where there is no Docker that could be asked for its builder, that is the platform of this machine.
+    """
     if all(wanted.platforms.get(target.name) for target in plan.targets):
         return wanted.platforms
-    own = parse_platform(engine.ask("buildx", "inspect", *([builder] if builder else [])))
+    try:
+        own = parse_platform(engine.ask("buildx", "inspect", *([builder] if builder else [])))
+    except EngineError as error:
+        if builder:
+            raise
+        own = platform_of(platform.machine())
+        taken = f"is taken for {own[0]}, as this machine is" if own else "is not compared"
+        say(f"the builder's platform {taken}: {str(error).partition('; ')[0]}; PLATFORMS names another one")
     return {target.name: wanted.platforms.get(target.name) or own for target in plan.targets}
+
+
+def platform_of(machine: str) -> tuple[str, ...]:
+    """The platform of images on such a machine, as the system names it; none for one that is not known."""
+    architecture = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(machine.lower())
+    return (f"linux/{architecture}",) if architecture else ()
 
 
 def parse_platform(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,6 +237,23 @@ def test_a_registry_that_does_not_answer_is_an_error_and_nothing_is_built(projec
         assert done.returncode == 4
         assert done.stderr.splitlines()[-1] == f"orbiter: 127.0.0.1:1: Connection refused{hint}"
         assert not project.baked()
+
+
+def test_the_registry_is_asked_without_docker(project: Project) -> None:
+    project.results("--changed", "--push")
+    empty = {"PATH": str(project.folder / "files")}
+    done = project.run("plan", "--changed", **empty)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 up to date"), done.stderr
+    assert re.fullmatch(
+        r"the builder's platform is taken for linux/(amd64|arm64), as this machine is: docker is not installed, or not "
+        r"on PATH; PLATFORMS names another one\n",
+        done.stderr,
+    )
+    project.write(label="c")
+    done = project.run("explain", "f-top", **empty)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "f-top: to build"), done.stderr
+    assert project.run("plan", "--changed", **empty, PLATFORMS="linux/amd64").stderr == ""
+    assert project.run("build", "--changed", "--push", **empty).returncode == 4
 
 
 def test_what_contradicts_itself_is_refused(project: Project) -> None:
