@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urljoin
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener, getproxies
+from urllib.request import (
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    build_opener,
+    getproxies,
+    getproxies_environment,
+    proxy_bypass,
+)
 from urllib.request import Request as HTTPRequest
 
 from orbiter import __version__, proxies, pushrm, registry
@@ -300,7 +309,9 @@ def _docker_authorities(host: str) -> Iterator[Path]:
 
 
 def _send_through(request: HTTPRequest) -> Proxy | None:
-    """Has the request sent through the proxy that the environment names for it."""
+    """Has the request sent through the proxy that the environment names for it, or else the settings of macOS."""
+    if not getproxies_environment() and proxy_bypass(request.host):
+        return None
     proxy = proxies.chosen(request.full_url, getproxies())
     if proxy:
         request.set_proxy(proxy.address, "http")
