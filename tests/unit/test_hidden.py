@@ -41,13 +41,15 @@ def speaking(form: str) -> Iterator[Server]:
 def ask(orbiter: Run, tmp_path: Path) -> Ask:
     """Runs Orbiter without Docker, with this login for the registry; no secret is ever said."""
 
-    def run(server: Server, login: Login | None, *arguments: str, path: str = "course/lab") -> "CompletedProcess[str]":
+    def run(
+        server: Server, login: Login | None, *arguments: str, path: str = "course/lab", **variables: str
+    ) -> "CompletedProcess[str]":
         (tmp_path / "orbiter.yaml").write_text(CONFIG.format(repo=f"{server.address}/{path}"))
         auth = base64.b64encode(f"{login.user}:{login.secret}".encode()).decode() if login else ""
         kept = {"auths": {server.address: {"auth": auth}}} if login else {}
         (tmp_path / "config.json").write_text(json.dumps(kept))
         there = {"PATH": str(tmp_path), "DOCKER_CONFIG": str(tmp_path), "PLATFORMS": "linux/amd64"}
-        done = orbiter(*arguments, **there)
+        done = orbiter(*arguments, **there, **variables)
         assert "Traceback" not in done.stderr
         for secret in (PASSWORD, auth):
             assert not secret or secret not in done.stdout + done.stderr
@@ -122,3 +124,11 @@ def test_what_may_not_be_removed_is_not_called_hidden() -> None:
         with pytest.raises(EngineError, match="does not accept the login") as refused:
             registry.delete("sha256:0")
     assert not isinstance(refused.value, Hidden)
+
+
+@pytest.mark.parametrize("login", [ME, None], ids=["login", "no login"])
+def test_a_cache_that_the_registry_does_not_show_cannot_be_listed(ask: Ask, login: Login | None) -> None:
+    with speaking("hub") as server:
+        done = ask(server, login, "cache", "ls", CACHE_REPO=f"{server.address}/course/lab")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"{server.address} shows no repository course/lab" in done.stderr
