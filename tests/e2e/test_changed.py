@@ -112,14 +112,16 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def base(engine: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of one file."""
+def base(engine: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image of one file, under a name of its own: two processes at a time would push it under the same one."""
     folder = tmp_path_factory.mktemp("base")
     (folder / "file").write_text("x")
-    reference = f"{engine['ENGINE_REGISTRY']}/orbiter-changed/one-file:1"
+    reference = f"{engine['ENGINE_REGISTRY']}/orbiter-changed/one-file:{os.getpid()}"
     script = f"tar -C {folder} -c . | docker import - {reference} && docker push --quiet {reference}"
-    subprocess.run(["bash", "-c", script], env=dict(engine), capture_output=True, check=True)
-    return reference
+    done = subprocess.run(["bash", "-c", script], env=dict(engine), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    yield reference
+    subprocess.run(["docker", "rmi", reference], env=dict(engine), capture_output=True, check=True)
 
 
 @pytest.fixture
