@@ -37,7 +37,7 @@ RUNNERS: Mapping[str, str] = {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the person asks for. Without a cache repository it is the one of the images with `-cache` behind.
+    """What the person asks for. Without a cache repository it is the configuration's, else the images' with `-cache`.
 
     `platforms` replace those of the configuration; `requirement` is what pip is to install.
     """
@@ -103,7 +103,7 @@ def workflow(
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", wishes.branch):
         raise UsageError(f"--branch {wishes.branch}: is no name of a branch (letters, digits and '.', '_', '/', '-')")
-    cache = f"{repo}-cache" if wishes.cache is None else wishes.cache
+    cache = (plan.project.cache.registry or f"{repo}-cache") if wishes.cache is None else wishes.cache
     platforms = wishes.platforms or _configured(plan)
     unknown = [platform for platform in platforms if platform not in RUNNERS]
     if service == "github" and unknown:

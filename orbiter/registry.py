@@ -97,6 +97,11 @@ def place(repository: str) -> Place:
     return Place(host="docker.io", path=repository if slash else f"library/{repository}")
 
 
+def base_request(at: Place) -> Request:
+    """What `docker login` asks: a registry answers with success to a login that it knows."""
+    return Request(method="GET", url=f"{at.address}/v2/")
+
+
 def tags_request(at: Place) -> Request:
     return Request(method="GET", url=f"{at.address}/v2/{at.path}/tags/list", query={"n": str(_PAGE)})
 
@@ -155,13 +160,14 @@ _PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 def token_request(at: Place, asked: Challenge, login: Login | None, actions: str) -> Request:
     """What gets a token for `actions` (`pull`, `pull,delete`); without a login it is a token for anybody.
 
-    Raises EngineError where a login would go over an open line.
+    Without actions it is for what the registry itself asks for. Raises EngineError where a login would go over an open
+    line.
     """
     realm = re.match(r"(https?)://([^/?#]+)", asked.realm)
     if not realm or (realm[1] == "http" and not is_loopback(realm[2])):
         raise EngineError(f"{at.host} has its tokens at {asked.realm}, which is not HTTPS; nothing is sent there")
-    scope = asked.scope or f"repository:{at.path}:{actions}"
-    values = {"service": asked.service, "scope": scope} if asked.service else {"scope": scope}
+    scope = asked.scope or (f"repository:{at.path}:{actions}" if actions else "")
+    values = {name: value for name, value in (("service", asked.service), ("scope", scope)) if value}
     if login and login.user == TOKEN_USER:
         # What 'docker login' in a browser leaves: https://distribution.github.io/distribution/spec/auth/oauth/.
         form = {"grant_type": "refresh_token", "refresh_token": login.secret, "client_id": "orbiter", **values}
@@ -194,19 +200,36 @@ def parse_token(body: bytes) -> str | None:
 
 def refusal(at: Place, status: int, reason: str, body: bytes, *, login: bool) -> str:
     """What is wrong and the way out, after an answer that is no success."""
-    errors = _data(body).get("errors")
-    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    said = ", ".join(str(first[key]) for key in ("code", "message") if first.get(key))
+    said = _said(body)
     own = f": {said}" if said else ""
-    where = "" if at.host == "docker.io" else f" {at.host}"
     if status == 401:
         way = "does not accept the login" if login else "wants a login"
-        return f"{at.host} {way} for {at.path}{own}; 'docker login{where}'"
+        return f"{at.host} {way} for {at.path}{own}; {_login_command(at)}"
     if status == 403:
-        return f"{at.host} does not let this login do that to {at.path}{own}"
+        return f"{at.host} does not let this login do that to {at.path}{own}; {_login_command(at)} with one that may"
     if status in _HINTS:
         return f"{at.host} answered {status} {reason}{own}; {_HINTS[status]}"
     return f"{at.host} answered {status} {reason}{own}"
+
+
+def hidden(at: Place, body: bytes, *, login: bool) -> str:
+    """What is said of a repository that the registry does not show, though the login, if any, is right."""
+    said = _said(body)
+    told = f"{at.host} shows no repository {at.path} {'to this login' if login else 'without a login'}"
+    own = f" ({said})" if said else ""
+    reason = "this login may not see it" if login else f"wants one: {_login_command(at)}"
+    return f"{told}{own}: it is not there yet, or {reason}"
+
+
+def _said(body: bytes) -> str:
+    """The first error in an answer, in the registry's own words."""
+    errors = _data(body).get("errors")
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    return ", ".join(str(first[key]) for key in ("code", "message") if first.get(key))
+
+
+def _login_command(at: Place) -> str:
+    return "'docker login'" if at.host == "docker.io" else f"'docker login {at.host}'"
 
 
 def _data(body: bytes) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What was made of a project's images before, asked of a registry or of the engine, and the verdicts that follow."""
 
 import json
+import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from orbiter.changes import Made, Verdicts, Wanted
 from orbiter.engine import Engine
 from orbiter.errors import EngineError
 from orbiter.model import BuildPlan
-from orbiter.web import Refused, Registry
+from orbiter.web import Hidden, Registry
 
 _AT_ONCE = 16
 
@@ -24,30 +25,61 @@ _NUMBERS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where images are looked for: in the registry if there is one here, else in the engine."""
+    """Where images are looked for: in the registry if there is one here, else in the engine. `push`: and put there."""
 
     engine: Engine
     registry: Registry | None
+    push: bool = False
 
 
 class Unanswered(EngineError):
     """The registry answers neither Orbiter nor Buildx."""
 
 
-def survey(plan: BuildPlan, wanted: Wanted, places: Places, builder: str | None = None) -> Verdicts:
-    """A verdict for every target of the plan. Raises EngineError where nobody answers: nothing can be told then."""
+def survey(
+    plan: BuildPlan, wanted: Wanted, places: Places, say: Callable[[str], None], builder: str | None = None
+) -> Verdicts:
+    """A verdict for every target of the plan. Raises EngineError where nobody answers: nothing can be told then.
+
+    A repository that the registry does not show is taken for one that is not there yet, and `say` gets the reason;
+    but without a login nothing could be pushed to it, either.
+    """
     if places.registry:
-        wanted = replace(wanted, platforms=_platforms(plan, wanted, places.engine, builder))
-        return _in_registry(plan, wanted, places.registry, places.engine)
+        wanted = replace(wanted, platforms=_platforms(plan, wanted, places.engine, builder, say))
+        try:
+            return _in_registry(plan, wanted, places.registry, places.engine)
+        except Hidden as error:
+            if places.push and not error.login:
+                raise Unanswered(str(error)) from error
+            say(f"{error}; so all its images are to be built")
+            return changes.judge(plan, wanted, {}, "registry")
     return changes.judge(plan, wanted, _in_engine(plan, wanted, places.engine), "engine")
 
 
-def _platforms(plan: BuildPlan, wanted: Wanted, engine: Engine, builder: str | None) -> Mapping[str, tuple[str, ...]]:
-    """The wanted platforms, and for targets without any the one that the builder has of itself."""
+def _platforms(
+    plan: BuildPlan, wanted: Wanted, engine: Engine, builder: str | None, say: Callable[[str], None]
+) -> Mapping[str, tuple[str, ...]]:
+    """The wanted platforms, and for targets without any the one that the builder has of itself.
+
+    Where there is no Docker that could be asked for its builder, that is the platform of this machine.
+    """
     if all(wanted.platforms.get(target.name) for target in plan.targets):
         return wanted.platforms
-    own = parse_platform(engine.ask("buildx", "inspect", *([builder] if builder else [])))
+    try:
+        own = parse_platform(engine.ask("buildx", "inspect", *([builder] if builder else [])))
+    except EngineError as error:
+        if builder:
+            raise
+        own = platform_of(platform.machine())
+        taken = f"is taken for {own[0]}, as this machine is" if own else "is not compared"
+        say(f"the builder's platform {taken}: {str(error).partition('; ')[0]}; PLATFORMS names another one")
     return {target.name: wanted.platforms.get(target.name) or own for target in plan.targets}
+
+
+def platform_of(machine: str) -> tuple[str, ...]:
+    """The platform of images on such a machine, as the system names it; none for one that is not known."""
+    architecture = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(machine.lower())
+    return (f"linux/{architecture}",) if architecture else ()
 
 
 def parse_platform(text: str) -> tuple[str, ...]:
@@ -92,13 +124,15 @@ def _there(registry: Registry, engine: Engine, references: Sequence[str]) -> Map
     try:
         return published(registry, references)
     except EngineError as error:
+        if isinstance(error, Hidden) and error.login:
+            raise
+        unanswered = error if isinstance(error, Hidden) else Unanswered(str(error))
         try:
             first = inventory.published(engine, references[:1])
         except EngineError:  # there is no Buildx that could be asked
-            raise Unanswered(str(error)) from error
+            raise unanswered from error
         if any(each.problem for each in first.values()):
-            new = "; if there is no such repository yet, 'orbiter build --push' makes it"
-            raise Unanswered(f"{error}{new if isinstance(error, Refused) else ''}") from error
+            raise unanswered from error
         told = {**first, **inventory.published(engine, references[1:])}
         problem = next((each.problem for each in told.values() if each.problem), None)
         if problem:

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import os
+import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from email.message import Message
@@ -15,12 +18,22 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urljoin
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
+from urllib.request import (
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    build_opener,
+    getproxies,
+    getproxies_environment,
+    proxy_bypass,
+)
 from urllib.request import Request as HTTPRequest
 
-from orbiter import __version__, pushrm, registry
+from orbiter import __version__, proxies, pushrm, registry
 from orbiter.credentials import Login
 from orbiter.errors import EngineError
+from orbiter.proxies import Proxy
 from orbiter.pushrm import Repository, Request
 from orbiter.registry import Challenge, Manifest, Place
 
@@ -30,12 +43,25 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}
 LONGEST = 60
 """Seconds that are waited before an attempt, at most, whatever a server asks for."""
 
+_TRUST = (
+    "a file with that of its authority is named by 'mirrors.ca' in the configuration, by SSL_CERT_FILE, or laid where "
+    "Docker looks for it (/etc/docker/certs.d/HOST/ca.crt)"
+)
+
 _REDIRECTING = {301, 302, 303, 307, 308}
 _REDIRECTIONS = 4
 
 
-class Refused(EngineError):
-    """The registry wants a login, or another one. Some of them also say so of a repository that is not there."""
+class Hidden(EngineError):
+    """The registry shows no such repository to this login, or to anybody: it is not there, or only for others.
+
+    Many registries do not tell which: https://github.com/distribution/distribution/issues/1291 (Docker Hub),
+    https://github.com/quay/quay/pull/1054.
+    """
+
+    def __init__(self, text: str, *, login: bool) -> None:
+        super().__init__(text)
+        self.login = login
 
 
 class Hub:
@@ -70,17 +96,18 @@ class Hub:
         attempt = 0
         while True:
             attempt += 1
-            status, wait = None, ""
+            wait = ""
+            sent = _http(request)
+            proxy = _send_through(sent)
             try:
-                with self._opener.open(_http(request), timeout=self._timeout) as answer:
+                with self._opener.open(sent, timeout=self._timeout) as answer:
                     return bytes(answer.read())
             except HTTPError as error:
-                status, wait = error.code, error.headers.get("Retry-After", "")
+                passing, wait = error.code in PASSING, error.headers.get("Retry-After", "")
                 problem = pushrm.refusal(self._repository, error.code, error.reason, _read(error))
             except (URLError, HTTPException, OSError) as error:
-                problem = f"{self._repository.address}: {_reason(error, self._timeout)}"
+                problem, passing = _problem(self._repository.address, proxy, error, self._timeout)
             problem = pushrm.redact(problem, request.secrets)
-            passing = status in PASSING if status else "certificate" not in problem
             if not passing or attempt > self._retries:
                 raise EngineError(problem + (f" ({attempt} attempts)" if attempt > 1 else "")) from None
             pause = _pause(wait, attempt)
@@ -171,8 +198,36 @@ class Registry:
                     self._challenge = asked
         if status == 404 or status < 400:
             return status, got, body
-        problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-        raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, secrets))
+        raise self._refusal(status, reason, body, secrets, self._challenge if actions == "pull" else None)
+
+    def _refusal(
+        self, status: int, reason: str, body: bytes, secrets: tuple[str, ...], asked: Challenge | None
+    ) -> EngineError:
+        """What is raised after such an answer. `asked` is what the registry wanted for reading, None for all else."""
+        login = self._login is not None
+        if status in (401, 403, 404) and asked and self._is_welcome(status, asked):
+            return Hidden(pushrm.redact(registry.hidden(self._at, body, login=login), secrets), login=login)
+        problem = registry.refusal(self._at, status, reason, body, login=login)
+        return EngineError(pushrm.redact(problem, secrets))
+
+    def _is_welcome(self, status: int, asked: Challenge) -> bool:
+        """Whether the registry accepts the login as such, as `docker login` finds out.
+
+        Without a login, whether there may be repositories for everybody.
+        """
+        if self._login is None or (asked.scheme == "basic" and status == 401):
+            return asked.scheme == "bearer"
+        base = registry.base_request(self._at)
+        first, _, got, _ = self._send(base)
+        wanted = registry.challenge(got.get_all("WWW-Authenticate") or ())
+        if first != 401 or wanted is None:
+            return False
+        token = None
+        if wanted.scheme == "bearer":
+            answer, _, _, body = self._send(registry.token_request(self._at, wanted, self._login, ""))
+            token = registry.parse_token(body) if answer < 400 else None
+        headers, secrets = registry.authorization(wanted, self._login, token)
+        return bool(headers) and self._send(replace(base, headers=headers, secrets=secrets))[0] < 400
 
     def _authorization(self, actions: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
         if self._challenge is None:
@@ -186,8 +241,7 @@ class Registry:
         request = registry.token_request(self._at, asked, self._login, actions)
         status, reason, _, body = self._send(request)
         if status >= 400:
-            problem = registry.refusal(self._at, status, reason, body, login=self._login is not None)
-            raise (Refused if status in (401, 403) else EngineError)(pushrm.redact(problem, request.secrets))
+            raise self._refusal(status, reason, body, request.secrets, asked if actions == "pull" else None)
         return registry.parse_token(body)
 
     def _send(self, request: registry.Request) -> tuple[int, str, Message, bytes]:
@@ -199,18 +253,20 @@ class Registry:
         attempt = 0
         while True:
             attempt += 1
+            sent = HTTPRequest(url, form, headers, method=request.method)
+            proxy = _send_through(sent)
             try:
-                with self._opener.open(
-                    HTTPRequest(url, form, headers, method=request.method), timeout=self._timeout
-                ) as answer:
+                with self._opener.open(sent, timeout=self._timeout) as answer:
                     return answer.status, answer.reason, answer.headers, answer.read()
             except HTTPError as error:
+                if proxy and error.code == 407:
+                    raise EngineError(proxies.refusal(self._at.host, proxy, 407, error.reason)) from None
                 if error.code not in PASSING or attempt > self._retries:
                     return error.code, error.reason, error.headers, _read(error)
                 wait = error.headers.get("Retry-After", "")
             except (URLError, HTTPException, OSError) as error:
-                problem = f"{self._at.host}: {_reason(error, self._timeout)}"
-                if "certificate" in problem or attempt > self._retries:
+                problem, passing = _problem(self._at.host, proxy, error, self._timeout)
+                if not passing or attempt > self._retries:
                     raise EngineError(pushrm.redact(problem, request.secrets)) from None
                 wait = ""
             time.sleep(_pause(wait, attempt))
@@ -226,15 +282,57 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _opener(host: str, ca: Path | None) -> OpenerDirector:
-    context = ssl.create_default_context()
-    if ca is not None:
+    """What opens addresses, and trusts what the environment names, and Docker for this host."""
+    context = ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    for named in (ca, Path(bundle) if bundle else None):
         try:
-            context.load_verify_locations(cafile=ca)
+            if named is not None and named.is_dir():
+                context.load_verify_locations(capath=named)
+            elif named is not None:
+                context.load_verify_locations(cafile=named)
         except (OSError, ssl.SSLError) as error:
-            raise EngineError(f"{ca}: cannot be read as certificates: {error}") from error
-    # A proxy of the environment cannot reach this machine.
-    proxies = ProxyHandler({} if pushrm.is_loopback(host) else None)
-    return build_opener(_NoRedirect, proxies, HTTPSHandler(context=context))
+            raise EngineError(f"{named}: cannot be read as certificates: {error}") from error
+    for file in _docker_authorities(host):
+        with suppress(OSError):  # may be for the engine's eyes only; an ssl.SSLError is one, too
+            context.load_verify_locations(cafile=file)
+    return build_opener(_NoRedirect, ProxyHandler({}), HTTPSHandler(context=context))
+
+
+def _docker_authorities(host: str) -> Iterator[Path]:
+    """The certificates that Docker, Docker without root, and Docker Desktop trust for a registry.
+
+    https://docs.docker.com/engine/security/certificates/
+    """
+    for folder in ("/etc/docker", "~/.config/docker", "~/.docker"):
+        yield from sorted((Path(folder).expanduser() / "certs.d" / host).glob("*.crt"))
+
+
+def _send_through(request: HTTPRequest) -> Proxy | None:
+    """Has the request sent through the proxy that the environment names for it, or else the settings of macOS."""
+    if not getproxies_environment() and proxy_bypass(request.host):
+        return None
+    proxy = proxies.chosen(request.full_url, getproxies())
+    if proxy:
+        request.set_proxy(proxy.address, "http")
+        if proxy.login:
+            pair = b64encode(f"{proxy.login.user}:{proxy.login.secret}".encode()).decode()
+            request.add_unredirected_header("Proxy-authorization", f"Basic {pair}")
+    return proxy
+
+
+def _problem(place: str, proxy: Proxy | None, error: Exception, timeout: float) -> tuple[str, bool]:
+    """What is wrong where there was no answer, and whether another attempt may help."""
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{place}: its certificate is not trusted: {cause.verify_message}; {_TRUST}", False
+    reason = _reason(error, timeout)
+    if proxy is None:
+        return f"{place}: {reason}", "certificate" not in reason
+    if refused := re.fullmatch(r"Tunnel connection failed: (\d+) ?(.*)", reason):
+        status = int(refused[1])
+        return proxies.refusal(place, proxy, status, refused[2]), status in PASSING
+    return proxies.silence(place, proxy, reason), "certificate" not in reason
 
 
 def _http(request: Request) -> HTTPRequest:

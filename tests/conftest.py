@@ -83,14 +83,18 @@ def repo2docker(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, s
     """The program: the one on PATH, else one that is installed for these tests."""
     if found := shutil.which("jupyter-repo2docker", path=engine["PATH"]):
         return found
-    folder = tmp_path_factory.mktemp("repo2docker")
+    return str(programs(tmp_path_factory.mktemp("repo2docker"), "jupyter-repo2docker") / "jupyter-repo2docker")
+
+
+def programs(folder: Path, package: str) -> Path:
+    """The folder of programs of a package that is installed for these tests."""
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "pip"), "install", "--quiet", "jupyter-repo2docker"],
+        [str(folder / "bin" / "pip"), "install", "--quiet", package],
     ):
-        done = subprocess.run(command, env=engine, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-    return str(folder / "bin" / "jupyter-repo2docker")
+    return folder / "bin"
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,8 +61,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type["Handler"], host: str = "127.0.0.1") -> None:
+    def __init__(self, handler: type["Handler"], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         super().__init__((host, 0), handler)
+        if tls:  # the handshake belongs into the thread of its connection
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.address = f"{host}:{self.server_port}"
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
@@ -161,8 +165,8 @@ class Forward(Handler):
 
 
 @contextmanager
-def serving(handler: type[Handler], host: str = "127.0.0.1") -> Iterator[Server]:
-    server = Server(handler, host)
+def serving(handler: type[Handler], host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(handler, host, tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -223,3 +227,97 @@ class Hubs(Handler):
                     return 404, {"errors": [{"code": "NOT_FOUND", "message": "repository course/other not found"}]}
                 return 200, None
         return 404, {"detail": f"no such address: {asked}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a registry speaks of a repository that is not there, or not for this login.
+
+    `base` is the scope that it wants to see of a login at `/v2/`. What is refused: a wrong login, a repository at the
+    token server, a repository itself; each status, code and message, None where nothing is refused there.
+    """
+
+    basic: bool = False
+    base: str = ""
+    wrong: tuple[int, str, str] = (401, "UNAUTHORIZED", "authentication required")
+    token: tuple[int, str, str] | None = None
+    hidden: tuple[int, str, str] | None = None
+    again: str = ""
+    """The challenge that comes with `hidden`, if it is another one than before."""
+
+
+FORMS = {
+    # https://github.com/distribution/distribution/issues/1291, /4354
+    "hub": Form(hidden=(401, "UNAUTHORIZED", "authentication required")),
+    # https://github.com/coollabsio/coolify/issues/5575, https://github.com/mcuadros/ofelia/pull/202
+    "ghcr": Form(
+        base="repository:user/image:pull",
+        wrong=(403, "DENIED", "denied"),
+        token=(403, "DENIED", "requested access to the resource is denied"),
+    ),
+    # https://github.com/canonical/microk8s/issues/4754
+    "gitlab": Form(wrong=(403, "", ""), token=(403, "DENIED", "access forbidden")),
+    # https://github.com/quay/quay/pull/1054, https://github.com/helm/helm/issues/31567
+    "quay": Form(hidden=(401, "UNAUTHORIZED", "access to the requested resource is not authorized")),
+    # https://github.com/goharbor/harbor/blob/main/src/server/middleware/v2auth/auth.go
+    "harbor": Form(
+        hidden=(401, "UNAUTHORIZED", "unauthorized to access repository: course/lab, action: pull"),
+        again='Basic realm="harbor"',
+    ),
+    # https://github.com/bottlerocket-os/bottlerocket-update-operator/issues/157
+    "ecr": Form(
+        basic=True,
+        wrong=(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again."),
+        hidden=(403, "DENIED", "User: somebody is not authorized to perform: ecr:BatchGetImage"),
+    ),
+    "plain": Form(hidden=(404, "NAME_UNKNOWN", "repository name not known to registry")),
+}
+
+
+class Tokens(Handler):
+    """A registry with logins, in one of these forms, that has `course/there` and nothing else."""
+
+    form: Form
+
+    def answer(self, request: Request) -> int:
+        status, headers, data = self.decide(request)
+        self.reply(status, headers, json.dumps(data).encode())
+        return status
+
+    def decide(self, request: Request) -> tuple[int, dict[str, str], object]:
+        path, _, query = request.path.partition("?")
+        shown = request.headers.get("authorization", "")
+        login = {"": None, f"Basic {PAIR}": True}.get(shown, False)
+        if path == "/token":
+            scope = urllib.parse.parse_qs(query).get("scope", [""])[0]
+            if login is False:
+                return refused(*self.form.wrong)
+            if self.form.token and not scope.startswith("repository:course/there:") and scope != self.form.base:
+                return refused(*self.form.token)
+            return 200, {}, {"token": f"{'owner' if login else 'anybody'} {scope}"}
+        if self.form.basic:
+            challenge = 'Basic realm="registry"'
+            known = bool(login)
+            if login is False:
+                return refused(*self.form.wrong)
+        else:
+            scope = self.form.base if path == "/v2/" else f"repository:{path[4:].split('/manifests/')[0]}:pull"
+            wants = f',scope="{scope}"' if scope else ""
+            challenge = f'Bearer realm="http://{self.server.address}/token",service="here"{wants}'
+            known = shown.startswith("Bearer owner" if path == "/v2/" else "Bearer ")
+        if not known:
+            return refused(401, "UNAUTHORIZED", "authentication required", challenge)
+        if path == "/v2/":
+            return 200, {}, {}
+        if path.startswith("/v2/course/there/"):
+            return refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        status, *told = self.form.hidden or (404, "NAME_UNKNOWN", "not known")
+        return refused(status, *told, (self.form.again or challenge) if status == 401 else "")
+
+
+PAIR = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def refused(status: int, code: str, message: str, challenge: str = "") -> tuple[int, dict[str, str], object]:
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    return status, headers, {"errors": [{"code": code, "message": message}]} if code else {}

@@ -153,8 +153,8 @@ def build(
     asked = options.split_platforms(platforms)
     verdicts: Verdicts = {}
     if changed:
-        where = comparing.places(planned, registry=push or against == "registry")
-        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked, push=push)
+        where = comparing.places(planned, registry=push or against == "registry", push=push)
+        verdicts = comparing.verdicts(planned, plan, files, where, builder, asked)
         verdicts, chosen = building.changed(plan, verdicts, chosen)
         plan, published = remaining(plan, chosen, verdicts, published=where.registry is not None)
         if push or not where.registry:

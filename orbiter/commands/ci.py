@@ -27,7 +27,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             "--cache-repo",
             "cache",
             metavar="REPOSITORY",
-            help="Repository of the cache; '' for none  [default: docker.repo with -cache behind].",
+            help="Repository of the cache; '' for none  [default: cache.registry, or docker.repo with -cache behind].",
         ),
     ):
         command = decorate(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from orbiter.commands import console
 from orbiter.errors import EngineError, LockError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def against(default: str) -> Callable[[Command], Command]:
     )
 
 
-def places(planned: "Planned", *, registry: bool) -> "Places":
+def places(planned: "Planned", *, registry: bool, push: bool = False) -> "Places":
     """Where the images are looked for. Raises EngineError or UsageError for a login that cannot be read."""
     from orbiter import cached
     from orbiter.engine import Buildx
@@ -40,7 +41,8 @@ def places(planned: "Planned", *, registry: bool) -> "Places":
     if not registry:
         return Places(engine=Buildx(), registry=None)
     repo = os.environ.get("REPO", planned.plan.project.repo)
-    return Places(engine=Buildx(), registry=cached.connect(repo, planned.plan, planned.config.parent, retries=2))
+    asked = cached.connect(repo, planned.plan, planned.config.parent, retries=2)
+    return Places(engine=Buildx(), registry=asked, push=push)
 
 
 def verdicts(
@@ -50,19 +52,14 @@ def verdicts(
     where: "Places",
     builder: str | None = None,
     platforms: tuple[str, ...] = (),
-    *,
-    push: bool = False,
 ) -> "Verdicts":
-    """A verdict for every target of the plan, which may be a part of the project's. Raises EngineError.
-
-    With `push`, the images of the engine are no way out.
-    """
+    """A verdict for every target of the plan, which may be a part of the project's. Raises EngineError."""
     from orbiter import changes, survey
 
     try:
-        found = survey.survey(plan, _wanted(planned, files, platforms), where, builder)
+        found = survey.survey(plan, _wanted(planned, files, platforms), where, console.say, builder)
     except survey.Unanswered as error:
-        if push:
+        if where.push:  # the images of the engine are no way out
             raise
         raise EngineError(f"{error}; '--against engine' compares with the images of this machine") from error
     return changes.with_versions(plan, found, planned.lock, _earlier(planned))

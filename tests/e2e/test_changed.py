@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -111,14 +112,16 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def base(engine: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of one file."""
+def base(engine: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image of one file, under a name of its own: two processes at a time would push it under the same one."""
     folder = tmp_path_factory.mktemp("base")
     (folder / "file").write_text("x")
-    reference = f"{engine['ENGINE_REGISTRY']}/orbiter-changed/one-file:1"
+    reference = f"{engine['ENGINE_REGISTRY']}/orbiter-changed/one-file:{os.getpid()}"
     script = f"tar -C {folder} -c . | docker import - {reference} && docker push --quiet {reference}"
-    subprocess.run(["bash", "-c", script], env=dict(engine), capture_output=True, check=True)
-    return reference
+    done = subprocess.run(["bash", "-c", script], env=dict(engine), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    yield reference
+    subprocess.run(["docker", "rmi", reference], env=dict(engine), capture_output=True, check=True)
 
 
 @pytest.fixture
@@ -236,6 +239,23 @@ def test_a_registry_that_does_not_answer_is_an_error_and_nothing_is_built(projec
         assert done.returncode == 4
         assert done.stderr.splitlines()[-1] == f"orbiter: 127.0.0.1:1: Connection refused{hint}"
         assert not project.baked()
+
+
+def test_the_registry_is_asked_without_docker(project: Project) -> None:
+    project.results("--changed", "--push")
+    empty = {"PATH": str(project.folder / "files")}
+    done = project.run("plan", "--changed", **empty)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 up to date"), done.stderr
+    assert re.fullmatch(
+        r"the builder's platform is taken for linux/(amd64|arm64), as this machine is: docker is not installed, or not "
+        r"on PATH; PLATFORMS names another one\n",
+        done.stderr,
+    )
+    project.write(label="c")
+    done = project.run("explain", "f-top", **empty)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "f-top: to build"), done.stderr
+    assert project.run("plan", "--changed", **empty, PLATFORMS="linux/amd64").stderr == ""
+    assert project.run("build", "--changed", "--push", **empty).returncode == 4
 
 
 def test_what_contradicts_itself_is_refused(project: Project) -> None:

@@ -43,6 +43,7 @@ ACCEPTED = ", ".join(
     f"application/vnd.{kind}+json"
     for kind in ("oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.v2")
 )
+OWN = "github.event.pull_request.head.repo.full_name == github.repository"
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -110,16 +111,17 @@ class Runner:
             "github.actor": "somebody",
             "runner.temp": str(temporary),
             "github.event.pull_request.base.sha": "",
+            "github.head_ref": {"pull_request": "fix/typo", "fork": "theirs"}.get(event, ""),
+            f"github.event_name == 'push' || {OWN}": "true" if event in ("push", "pull_request") else "false",
             "secrets.REGISTRY_USERNAME": "user",
             "secrets.REGISTRY_PASSWORD": "password",
             **(expressions or {}),
         }
         conditions = {
             "github.event_name == 'push'": event == "push",
-            "github.event_name != 'push'": event != "push",
             "github.event_name == 'schedule'": event == "schedule",
             "github.event_name != 'schedule'": event != "schedule",
-            "github.event.pull_request.head.repo.fork != true": event != "fork",
+            f"github.event_name != 'pull_request' || {OWN}": event != "fork",
         }
 
         def evaluated(value: Any) -> str:
@@ -179,7 +181,7 @@ class Runner:
         }
         machine = ("apk add", "python3 -m venv", "export PATH=", "docker context", "docker buildx create")
         before = [line for line in pipeline["default"]["before_script"] if not line.startswith(machine)]
-        assert len(before) == 2
+        assert len(before) == 4
         # As the runner does: all lines in one shell, which stops at the first that fails.
         shell("\n".join([*before, *pipeline[job]["script"]]), work, environment)
 
@@ -205,8 +207,10 @@ class Runner:
                 return None
             raise
 
-    def cached(self) -> dict[str, str | None]:
-        return {target: self.digest(target, cache="-cache") for target in ("debian-core", "debian-top", "debian-side")}
+    def cached(self, branch: str = "") -> dict[str, str | None]:
+        """The caches of a branch, whose tags end in that."""
+        targets = ("debian-core", "debian-top", "debian-side")
+        return {target: self.digest(target + branch, cache="-cache") for target in targets}
 
 
 def shell(script: str, folder: Path, environment: Mapping[str, str]) -> str:
@@ -253,10 +257,10 @@ def runner(tmp_path: Path, engine: Mapping[str, str], python: tuple[Path, Path])
     subprocess.run(["docker", "rmi", "--force", *made], env=engine, capture_output=True)
 
 
-def test_push_publishes_and_a_pull_request_reads_only(runner: Runner) -> None:
+def test_push_publishes_and_a_pull_request_has_a_cache_of_its_own(runner: Runner) -> None:
     workflow = runner.workflow()
     ran = runner.github(workflow, "images", "push")
-    assert ran == ["Install Orbiter", "Check", "login", "Build, and read and write the cache", "Test", "Push"]
+    assert ran == ["Install Orbiter", "Check", "login", "Build", "Test", "Push"]
     published = {tag: runner.digest(tag) for tag in ("debian-core-1", "debian-top-1", "latest", "debian-side-1")}
     cached = runner.cached()
     assert all(published.values())
@@ -264,10 +268,15 @@ def test_push_publishes_and_a_pull_request_reads_only(runner: Runner) -> None:
     assert all(cached.values())
 
     runner.change("notes.md", "# Others\n")
-    for event in ("pull_request", "fork"):
+    for event in ("fork", "pull_request"):
         ran = runner.github(workflow, "images", event)
-        assert ran[-2:] == ["Build, and only read the cache", "Test"]
+        assert ran[-2:] == ["Build", "Test"]
         assert ("login" in ran) == (event == "pull_request")
+    own = runner.cached(".fix-typo")
+    assert all(own.values())
+    assert own["debian-core"] == cached["debian-core"]
+    assert own["debian-top"] != cached["debian-top"]
+    assert not any(runner.cached(".theirs").values())
     assert runner.cached() == cached
     assert {tag: runner.digest(tag) for tag in published} == published
 
@@ -299,6 +308,8 @@ def test_jobs_by_level(runner: Runner) -> None:
     runner.github(workflow, "check", "pull_request", {"github.event.pull_request.base.sha": base})
     assert json.loads(runner.outputs["level0"])["include"] == [{"target": "debian-top", "family": "debian", "level": 0}]
     assert "level1" not in runner.outputs
+    runner.github(workflow, "level0", "pull_request", {"matrix.target": "debian-top"})
+    assert runner.cached(".fix-typo")["debian-top"]
     base = runner.change("README.md", "# Course\n")
     runner.github(workflow, "check", "pull_request", {"github.event.pull_request.base.sha": base})
     assert runner.outputs == {}
@@ -394,9 +405,13 @@ def test_gitlab_pipeline(outdated: Runner) -> None:
     runner.gitlab(pipeline, "upgrade", CI_PIPELINE_SOURCE="schedule", ORBITER_TOKEN="secret", **server)
     git(runner.clone(), "push", "--quiet", "origin", "origin/orbiter-upgrade:refs/heads/main")
 
-    runner.gitlab(pipeline, "images", CI_PIPELINE_SOURCE="merge_request_event")
+    request = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_PROJECT_ID": "1"}
+    for branch, source in (("theirs", "2"), ("fix/typo", "1")):
+        own = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": branch, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": source}
+        runner.gitlab(pipeline, "images", **request, **own)
     assert runner.digest("debian-top-1") is None
-    assert not any(runner.cached().values())
+    assert not any((runner.cached() | runner.cached(".theirs")).values())
+    assert all(runner.cached(".fix-typo").values())
     runner.gitlab(pipeline, "images", CI_PIPELINE_SOURCE="push")
     assert all(runner.digest(tag) for tag in ("debian-core-1", "debian-top-1", "latest", "debian-side-1"))
     assert all(runner.cached().values())

@@ -25,6 +25,7 @@ from urllib.parse import urljoin
 import pytest
 
 from orbiter.builders import TOOLS
+from tests import certificates
 from tests.conftest import run_orbiter
 
 pytestmark = pytest.mark.engine
@@ -133,7 +134,7 @@ class Mirror(ThreadingHTTPServer):
         self.upstream: dict[str, str] = {}
         self.asked: list[str] = []
         self.ca = folder / "ca.crt"
-        _certificates(folder)
+        certificates.make(folder, HOST)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.crt", folder / "server.key")
         # The handshake belongs into the thread of its connection.
@@ -200,23 +201,6 @@ class _Request(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Not among the output of the tests."""
-
-
-def _certificates(folder: Path) -> None:
-    """An authority, `ca.crt`, and what it says of the server: `server.crt`, `server.key`."""
-
-    def openssl(*arguments: str) -> None:
-        done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-    said = (f"subjectAltName=DNS:{HOST}", "extendedKeyUsage=serverAuth", "authorityKeyIdentifier=keyid")
-    (folder / "server.ext").write_text("\n".join(said))
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    authority = ("-x509", "-days", "2", "-subj", "/CN=A Company", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    openssl(*new, "-keyout", "ca.key", "-out", "ca.crt", *authority)
-    openssl(*new, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=Its Server")
-    signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "server.ext")
-    openssl("x509", "-req", "-in", "server.csr", *signed, "-out", "server.crt")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from orbiter.plan import plan, waves
 from orbiter.render import render
 from orbiter.resolve import resolve
 from orbiter.source import Document
-from orbiter.survey import older, parse_platform
+from orbiter.survey import older, parse_platform, platform_of
 
 CONFIG = """\
 version: "1"
@@ -430,3 +430,13 @@ def test_other_tags_of_a_target_are_its_versions_the_highest_first() -> None:
 def test_the_platform_of_a_builder_is_its_first() -> None:
     assert parse_platform("Name: x\nPlatforms:        linux/arm64*, linux/amd64\n") == ("linux/arm64",)
     assert parse_platform("Status: inactive\n") == ()
+
+
+def test_the_platform_of_a_machine_is_that_of_its_processor() -> None:
+    assert [platform_of(name) for name in ("x86_64", "AMD64", "aarch64", "arm64", "mips")] == [
+        ("linux/amd64",),
+        ("linux/amd64",),
+        ("linux/arm64",),
+        ("linux/arm64",),
+        (),
+    ]

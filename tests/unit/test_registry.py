@@ -118,7 +118,12 @@ def test_a_list_goes_on_at_the_same_host_only() -> None:
             True,
             "r.example.org does not accept the login for course/cache: DENIED, no; 'docker login r.example.org'",
         ),
-        (403, True, "r.example.org does not let this login do that to course/cache: DENIED, no"),
+        (
+            403,
+            True,
+            "r.example.org does not let this login do that to course/cache: DENIED, no; 'docker login r.example.org' "
+            "with one that may",
+        ),
         (500, True, "r.example.org answered 500 Reason: DENIED, no"),
     ],
 )

@@ -124,7 +124,7 @@ def test_shell_has_no_expression(project: Path, orbiter: Run, shape: list[str]) 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["one job", "split", "platforms"])
-def test_only_a_push_publishes_or_writes_the_cache(project: Path, orbiter: Run, shape: list[str]) -> None:
+def test_only_a_push_publishes(project: Path, orbiter: Run, shape: list[str]) -> None:
     lock(project)
     for job in parsed(printed(orbiter, "github", *shape))["jobs"].values():
         for step in job["steps"]:
@@ -132,15 +132,32 @@ def test_only_a_push_publishes_or_writes_the_cache(project: Path, orbiter: Run, 
             condition = f"{step.get('if', '')} {job.get('if', '')}"
             if "--push" in run or "imagetools create" in run:
                 assert "github.event_name == 'push'" in condition
-            if "build --load" in run and "*.cache-to=" not in run:
-                assert step["if"] == "github.event_name == 'push'"
+            if "--push" in run:  # what was built before has written the cache
+                assert re.search("^CACHE_WRITE=0 (orbiter build|docker buildx bake) ", run, re.MULTILINE)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["one job", "split", "platforms"])
+def test_a_pull_request_has_a_cache_of_its_own_and_a_fork_writes_none(
+    project: Path, orbiter: Run, shape: list[str]
+) -> None:
+    workflow = parsed(printed(orbiter, "github", *shape))
+    # Of a push, the branch is empty: that of the main cache, whatever the branch that is published is called.
+    assert workflow["env"]["CACHE_BRANCH"] == "${{ github.head_ref }}"
+    own = "github.event.pull_request.head.repo.full_name == github.repository"
+    assert workflow["env"]["CACHE_WRITE"] == f"${{{{ github.event_name == 'push' || {own} }}}}"
+    without = printed(orbiter, "github", "--cache-repo=", *shape)
+    assert "CACHE_" not in without + printed(orbiter, "gitlab", "--cache-repo=")
+
+
+def test_the_cache_of_the_configuration_is_taken(project: Path, orbiter: Run) -> None:
+    (project / "orbiter.yaml").write_text(f"{CONFIG}cache: {{registry: ghcr.io/example/kept}}\n")
+    assert parsed(printed(orbiter, "github"))["env"]["CACHE_REPO"] == "ghcr.io/example/kept"
+    assert parsed(printed(orbiter, "github", "--cache-repo=a/b"))["env"]["CACHE_REPO"] == "a/b"
 
 
 def test_test_comes_before_push(project: Path, orbiter: Run) -> None:
     steps = [step.get("run", "") for step in parsed(printed(orbiter, "github"))["jobs"]["images"]["steps"]]
-    order = [
-        next(n for n, run in enumerate(steps) if run.startswith(f"orbiter {what}")) for what in ("test", "build --push")
-    ]
+    order = [next(n for n, run in enumerate(steps) if f"orbiter {what}" in run) for what in ("test", "build --push")]
     assert order == sorted(order)
 
 
