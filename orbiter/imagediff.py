@@ -183,13 +183,11 @@ def _facts(lock: Lock, target: str, platform: str | None) -> Facts:
 def only(entry: Entry, platform: str) -> Entry:
     """What an entry installs on one platform."""
     subdir = SUBDIRS.get(platform, "")
-    return replace(
-        entry,
-        conda={subdir: entry.conda[subdir]} if subdir in entry.conda else {},
-        pip=tuple(
-            replace(each, platforms=()) for each in entry.pip if not each.platforms or platform in each.platforms
-        ),
+    pip, build = (
+        tuple(replace(each, platforms=()) for each in packages if not each.platforms or platform in each.platforms)
+        for packages in (entry.pip, entry.build)
     )
+    return replace(entry, conda={subdir: entry.conda[subdir]} if subdir in entry.conda else {}, pip=pip, build=build)
 
 
 def _owner(target: str, images: Mapping[str, Image]) -> str:

@@ -58,6 +58,9 @@ class CondaPackage:
 class Entry:
     """What a target installs. `conda` is by subdir (`linux-64`), `npm` the `packages` of a package-lock.json.
 
+    `build` is what the sources among `pip` are built with; it is not installed. Empty where none of them is known to
+    need anything, and in an entry that an older Orbiter wrote.
+
     `newest` is when the youngest file was uploaded (RFC 3339, UTC), as far as the indexes say.
     """
 
@@ -67,6 +70,7 @@ class Entry:
     conda: Mapping[str, tuple[CondaPackage, ...]] = field(default_factory=dict)
     npm: Mapping[str, Any] = field(default_factory=dict)
     newest: str | None = None
+    build: tuple[PipPackage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +140,10 @@ def _entry(entry: Entry) -> str:
         parts["python"] = _text(entry.python)
     if entry.newest:
         parts["newest"] = _text(entry.newest)
-    if entry.pip:
-        lines = (f"        {_text(_pip_data(package))}" for package in entry.pip)
-        parts["pip"] = "[\n" + ",\n".join(lines) + "\n      ]"
+    for name, packages in (("pip", entry.pip), ("build", entry.build)):
+        if packages:
+            lines = (f"        {_text(_pip_data(package))}" for package in packages)
+            parts[name] = "[\n" + ",\n".join(lines) + "\n      ]"
     if entry.conda:
         subdirs = {
             subdir: _block({package.name: _conda_data(package) for package in packages}, 4, sort=False)
@@ -212,15 +217,18 @@ def _read_entry(data: Mapping[str, Any]) -> Entry:
         inputs=data["inputs"],
         python=data.get("python"),
         newest=data.get("newest"),
-        pip=tuple(
-            PipPackage(**{**each, "platforms": tuple(each.get("platforms", ()))}) for each in data.get("pip", ())
-        ),
+        pip=tuple(map(_read_pip, data.get("pip", ()))),
+        build=tuple(map(_read_pip, data.get("build", ()))),
         conda={
             subdir: tuple(CondaPackage(name=name, **each) for name, each in packages.items())
             for subdir, packages in data.get("conda", {}).items()
         },
         npm=data.get("npm", {}),
     )
+
+
+def _read_pip(data: Mapping[str, Any]) -> PipPackage:
+    return PipPackage(**{**data, "platforms": tuple(data.get("platforms", ()))})
 
 
 # -- what an entry depends on

@@ -11,8 +11,8 @@ from orbiter.lock import Entry, Lock, System
 class Change:
     """A package, or an image from elsewhere: `old` is None if it is new, `new` if it is gone.
 
-    `kind` is `pip`, `conda`, `npm`, `apt`, `apk`, `python`, or `image` with digests instead of versions. `files`: the
-    version is the same, its files are others.
+    `kind` is `pip`, `build` (what others are compiled with), `conda`, `npm`, `apt`, `apk`, `python`, or `image` with
+    digests instead of versions. `files`: the version is the same, its files are others.
     """
 
     kind: str
@@ -38,7 +38,7 @@ def difference(old: Lock, new: Lock) -> Difference:
 Facts = dict[str, dict[str, Any]]
 """Kind → name → version and what identifies the files, which is None where nobody knows; of an image, its digest."""
 
-KINDS = ("image", "python", "conda", "pip", "npm", "apt", "apk")
+KINDS = ("image", "python", "conda", "pip", "build", "npm", "apt", "apk")
 
 
 def changes(old: Facts, new: Facts) -> Iterator[Change]:
@@ -53,8 +53,8 @@ def system_facts(system: System | None) -> Facts:
 
 
 def facts(entry: Entry | None) -> Facts:
-    """What an entry installs."""
-    facts: Facts = {"python": {}, "conda": {}, "pip": {}, "npm": {}}
+    """What an entry installs, and what it compiles with."""
+    facts: Facts = {"python": {}, "conda": {}, "pip": {}, "build": {}, "npm": {}}
     if entry is None:
         return facts
     if entry.python:
@@ -63,9 +63,11 @@ def facts(entry: Entry | None) -> Facts:
         for package in packages:
             name = package.name if len(entry.conda) == 1 else f"{package.name} ({subdir})"
             facts["conda"][name] = (package.version, (package.build, package.sha256))
-    for each in entry.pip:
-        name = f"{each.name} ({', '.join(each.platforms)})" if each.platforms else each.name
-        facts["pip"][name] = (each.version or each.url, (each.url, dict(each.files)))
+    for kind, several in (("pip", entry.pip), ("build", entry.build)):
+        for each in several:
+            only = ", ".join([*["to build"] * (kind == "build"), *each.platforms])
+            name = f"{each.name} ({only})" if only else each.name
+            facts[kind][name] = (each.version or each.url, (each.url, dict(each.files)))
     for path, node in entry.npm.items():
         if path.count("node_modules/") == 1:
             facts["npm"][path.removeprefix("node_modules/")] = (node.get("version"), node.get("integrity"))

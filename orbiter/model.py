@@ -228,6 +228,7 @@ class Pins:
     `requirements` are entries of a requirements file; `hashed` says that each has hashes (an address of a version
     control system has a commit instead). `explicit` are addresses of conda packages by architecture (`amd64`);
     `package` and `package_lock` the contents of npm's two files. `python` is the version that `requirements` are for.
+    `build` are requirements of those that are compiled, `sources` the names of these.
     """
 
     requirements: tuple[str, ...]
@@ -236,6 +237,8 @@ class Pins:
     package: Mapping[str, Any]
     package_lock: Mapping[str, Any]
     python: str | None
+    build: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

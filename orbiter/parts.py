@@ -70,8 +70,10 @@ def parse(text: str) -> Parts:
 
 
 def locked(pins: Pins) -> str:
-    """The value of the part `lock`."""
-    return _hash(asdict(pins))
+    """The value of the part `lock`. Where nothing is compiled, it is that of images that were built before Orbiter
+    locked builds."""
+    without = set() if pins.build else {"build", "sources"}
+    return _hash({name: value for name, value in asdict(pins).items() if name not in without})
 
 
 def reasons(old: Parts, new: Parts) -> tuple[Reason, ...]:

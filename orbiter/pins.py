@@ -1,6 +1,6 @@
 """An entry of the lock → the files by which installers take just what it names, and ask no resolver."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orbiter.lock import CondaPackage, Entry, PipPackage
@@ -33,7 +33,21 @@ def pins(entry: Entry) -> Pins:
         package=_package(entry.npm[""]["dependencies"]) if entry.npm else {},
         package_lock=package_lock(entry.npm) if entry.npm else {},
         python=entry.python,
+        build=tuple(map(_requirement, entry.build)),
+        sources=tuple(sources(entry)) if entry.build else (),
     )
+
+
+def sources(entry: Entry) -> Iterator[str]:
+    """The names of the packages that are compiled for some platform, also of those that only others are built with."""
+    for package in (*entry.pip, *entry.build):
+        if not all(map(is_wheel, package.files)):
+            yield package.name
+
+
+def is_wheel(name: str) -> bool:
+    """Whether the file of that name is installed as it is."""
+    return name.partition("?")[0].endswith(".whl")
 
 
 def machine(platform: str) -> str:

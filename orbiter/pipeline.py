@@ -261,7 +261,7 @@ def _unsolved(planned: Planned, problem: "Problem") -> Finding:
         span=document.span(path),
         path=path,
         message=f"'{problem.image.target}' cannot be locked:\n  " + problem.reason.rstrip(".").replace("\n", "\n  "),
-        hint=_way_out(met, problem.suits) if met else None,
+        hint=_way_out(met, problem.suits) if met else problem.hint,
         defined=document.defined(path),
     )
 

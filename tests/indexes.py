@@ -4,9 +4,10 @@ import base64
 import hashlib
 import html
 import io
+import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,6 +49,19 @@ def wheel(name: str, version: str, *requires: str, tag: str = "py3-none-any", te
         record = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
         archive.writestr(zipfile.ZipInfo(f"{info}/RECORD"), record)
     return File(name=f"{module}-{version}-{tag}.whl", data=buffer.getvalue())
+
+
+def source(name: str, version: str, files: Mapping[str, str]) -> File:
+    """The source of a package, whose metadata tell enough for nobody to have to run it."""
+    folder = f"{name}-{version}"
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in {"PKG-INFO": metadata, **files}.items():
+            entry = tarfile.TarInfo(f"{folder}/{path}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return File(name=f"{folder}.tar.gz", data=buffer.getvalue())
 
 
 class Index(Handler):

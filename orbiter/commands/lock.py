@@ -93,7 +93,8 @@ def lock(
         if planned.lock != updated.lock:
             output.replace(place, locks.dump(updated.lock).encode())
     for target, packages in updated.compiled.items():
-        console.say(f"{target}: no wheel, so compiled in every build: {', '.join(packages)}", colour="yellow")
+        loose = "" if updated.lock.targets[target].build else "; what they are built with is not locked"
+        console.say(f"{target}: no wheel, so compiled in every build: {', '.join(packages)}{loose}", colour="yellow")
     for target, packages in updated.yanked.items():
         console.say(f"{target}: yanked by its authors: {', '.join(packages)}", colour="yellow")
     if form == "json":

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from orbiter.lock import CondaPackage, PipPackage
-from orbiter.pins import machine
+from orbiter.locking.sources import Source
+from orbiter.pins import is_wheel, machine
 
 _LEGACY = {17: "2014", 12: "2010", 5: "1"}
 """Minor of glibc → the older name of that manylinux (PEP 600)."""
@@ -29,12 +30,13 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The answer of a resolver. `compiled` names packages without a wheel: name, version and the platforms; `yanked`
-    those that were taken back, with the reason."""
+    """The answer of a resolver. `compiled` names packages without a wheel: name, version and the platforms; `sources`
+    are all files that have to be built somewhere; `yanked` names those that were taken back, with the reason."""
 
     packages: tuple[PipPackage, ...]
     newest: str | None
     compiled: tuple[tuple[str, str, tuple[str, ...]], ...]
+    sources: tuple[Source, ...] = ()
     yanked: tuple[str, ...] = ()
 
 
@@ -122,12 +124,21 @@ def provided(packages: Iterable[CondaPackage]) -> dict[str, str]:
     return found
 
 
+def takes_constraints(packages: Iterable[CondaPackage]) -> bool:
+    """Whether the pip among conda's packages can be held to requirements of builds and their hashes: since 25.3."""
+    from packaging.version import Version
+
+    versions = [Version(package.version) for package in packages if package.name == "pip"]
+    return min(versions, default=Version("0")) >= Version("25.3")
+
+
 def without(resolved: Resolved, others: Mapping[str, str]) -> Resolved:
     """The answer without what another installer brings."""
     return replace(
         resolved,
         packages=tuple(package for package in resolved.packages if package.name not in others),
         compiled=tuple(each for each in resolved.compiled if each[0] not in others),
+        sources=tuple(each for each in resolved.sources if each.name not in others),
     )
 
 
@@ -159,7 +170,7 @@ def yanked(said: str) -> tuple[str, ...]:
 
 def read(text: str, environment: Environment) -> Resolved:
     """The packages of a pylock.toml with the files that fit the environment. Raises Unusable."""
-    packages, dates, compiled = [], [], []
+    packages, dates, compiled, sources = [], [], [], []
     for each in tomllib.loads(text).get("packages", ()):
         platforms = tuple(platform for platform in environment.platforms if _applies(each, environment, platform))
         if not platforms:
@@ -175,9 +186,20 @@ def read(text: str, environment: Environment) -> Resolved:
             )
         )
         dates += [f"{file['upload-time']:%Y-%m-%dT%H:%M:%SZ}" for file in files.values() if "upload-time" in file]
+        sources += [_source(each, file) for name, file in files.items() if not is_wheel(name)]
         if lacking:
             compiled.append((each["name"], each.get("version", ""), lacking))
-    return Resolved(packages=tuple(packages), newest=max(dates, default=None), compiled=tuple(compiled))
+    return Resolved(
+        packages=tuple(packages),
+        newest=max(dates, default=None),
+        compiled=tuple(compiled),
+        sources=tuple(sources),
+    )
+
+
+def _source(package: Mapping[str, Any], file: Mapping[str, Any]) -> Source:
+    hash = _hash(package, file).removeprefix("sha256:")
+    return Source(name=package["name"], version=package.get("version", ""), url=file["url"], sha256=hash)
 
 
 def _hash(package: Mapping[str, Any], file: Mapping[str, Any]) -> str:

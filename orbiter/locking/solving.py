@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from orbiter import lock as locks
-from orbiter import pins
-from orbiter.errors import EngineError, LockError
+from orbiter import output, pins
+from orbiter.errors import EngineError, LockError, UsageError
 from orbiter.lock import CondaPackage, Entry, PipPackage
-from orbiter.locking import conda, npm, pip
+from orbiter.locking import conda, npm, pip, sources
 from orbiter.locking.bases import OLDEST_GLIBC, Base
+from orbiter.locking.sources import Source
 from orbiter.model import Image, Project
 from orbiter.pins import SUBDIRS
 
@@ -62,18 +63,21 @@ class Answer:
 
 
 class No(Exception):
-    """A section that has no solution."""
+    """A section that has no solution. `hint` is the way out where it is not in what images below have."""
 
-    def __init__(self, section: str, reason: str, suits: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, section: str, reason: str, suits: Mapping[str, str] | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(reason)
-        self.section, self.reason, self.suits = section, reason, suits or {}
+        self.section, self.reason, self.suits, self.hint = section, reason, suits or {}, hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A target to resolve: its entry of before, the images that it stands on with theirs, and what else counts.
 
-    `platforms` are resolved as far as there are packages for them, `required` have to have them.
+    `platforms` are resolved as far as there are packages for them, `required` have to have them. `cache` is a folder
+    for what never changes.
     """
 
     project: Project
@@ -88,6 +92,7 @@ class Job:
     wish: Wish
     tools: Tools
     solver: conda.Solver
+    cache: Path
 
 
 def solve(job: Job) -> Answer:
@@ -121,6 +126,7 @@ def _solved(job: Job) -> Answer:
     environments = (packages, *(entry.conda for entry in job.under)) if image.conda else ()
     installed = [each for environment in environments for subdir in environment.values() for each in subdir]
     resolved = _pip(job, wanted, python, installed) if python else None
+    build = _build(job, resolved, python, installed) if resolved and python else None
     dates = [answer.newest for answer in solved.values()] + [resolved.newest if resolved else None]
     entry = Entry(
         inputs=job.inputs,
@@ -129,11 +135,12 @@ def _solved(job: Job) -> Answer:
         conda=packages,
         npm=_npm(job) if image.npm else {},
         newest=max((date for date in dates if date), default=None),
+        build=build.packages if build else (),
     )
     if resolved is None:
         return Answer(entry=entry)
     compiled = tuple(f"{name} {version} ({', '.join(where)})" for name, version, where in resolved.compiled)
-    return Answer(entry=entry, compiled=compiled, yanked=resolved.yanked)
+    return Answer(entry=entry, compiled=compiled, yanked=resolved.yanked + (build.yanked if build else ()))
 
 
 def _conda(job: Job) -> Iterator[tuple[str, conda.Solved]]:
@@ -242,6 +249,76 @@ def _asked(
         (folder / "constraints.txt").write_text(constraints)
         said = job.tools.uv(arguments, folder, pip.variables(job.project.mirrors.pip, os.environ))
         return (folder / "pylock.toml").read_text(), said
+
+
+def _build(
+    job: Job, resolved: pip.Resolved, python: str, conda_packages: Iterable[CondaPackage]
+) -> pip.Resolved | None:
+    """What the sources are built with, and those of the answer again; None where an installer cannot be held to it."""
+    if job.image.conda and not pip.takes_constraints(conda_packages):
+        return None
+    if not all(package.files for package in resolved.packages):
+        return None
+    job = replace(job, before=Entry(inputs="", pip=job.before.build))
+    needs: dict[Source, tuple[str, ...]] = {}
+    found = None
+    while missing := [source for source in (found or resolved).sources if source not in needs]:
+        needs |= {source: _requires(job, source) for source in missing}
+        wanted = dict.fromkeys(each for several in needs.values() for each in several)
+        if not wanted:
+            continue
+        try:
+            found = _compiled(job, _environment(job, python), wanted, (), {})
+        except LockError as error:
+            named = (f"{source.name} {source.version} needs {', '.join(several)}" for source, several in needs.items())
+            raise No("pip", "\n".join(["it cannot be built:", *named, str(error)]), hint=_WAY_OUT) from error
+    return found
+
+
+_WAY_OUT = "ask for versions that have wheels or whose builds agree, or install them in different images"
+
+
+def _requires(job: Job, source: Source) -> tuple[str, ...]:
+    try:
+        return sources.requires(_texts(job, source))
+    except (LockError, ValueError) as error:
+        reason = f"what {source.name} {source.version} needs to be built is not known: {error}"
+        raise No("pip", reason, hint=_WAY_OUT) from error
+
+
+def _texts(job: Job, source: Source) -> sources.Texts:
+    """The files of a source that tell what it needs: as they were read once, or unpacked by uv."""
+    known = job.cache / "sources" / f"{source.sha256}.json"
+    with suppress(OSError, ValueError):
+        texts: sources.Texts = json.loads(known.read_bytes())
+        return texts
+    if job.wish.offline:
+        raise EngineError(f"what {source.name} {source.version} needs to be built is not cached: --offline reads none")
+    with TemporaryDirectory(prefix="orbiter-lock-") as name:
+        folder = Path(name)
+        (folder / "source.txt").write_text(source.requirement)
+        try:
+            said = job.tools.uv(
+                sources.command(sys.executable), folder, pip.variables(job.project.mirrors.pip, os.environ)
+            )
+        except LockError as error:
+            said = str(error)
+        # Whatever the layout of uv's cache is: the root of a source is the folder with such a file that lies highest.
+        files = [path for path in (folder / "cache").rglob("*") if path.name in (*sources.NAMES, "PKG-INFO")]
+        if not files:
+            raise LockError(said)
+        root = min(files, key=lambda path: len(path.parts)).parent
+        paths = [root / each for each in sources.NAMES]
+        texts = {path.name: path.read_text("utf-8-sig", "replace") for path in paths if path in files and _own(path)}
+    with suppress(OSError, UsageError):
+        known.parent.mkdir(parents=True, exist_ok=True)
+        output.replace(known, json.dumps(texts).encode())
+    return texts
+
+
+def _own(path: Path) -> bool:
+    """Whether it is a file, and no link that leads elsewhere."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _npm(job: Job) -> Mapping[str, Any]:

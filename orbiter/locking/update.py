@@ -35,7 +35,7 @@ class Problem:
     """A section without a solution, in the resolver's words.
 
     `met` are packages that it names and that images below have already: target, name and version. `suits` are versions
-    of these that both could do with: name and version.
+    of these that both could do with: name and version. `hint` is another way out, which has nothing to do with these.
     """
 
     image: Image
@@ -43,6 +43,7 @@ class Problem:
     reason: str
     met: tuple[tuple[str, str, str], ...] = ()
     suits: tuple[tuple[str, str], ...] = ()
+    hint: str | None = None
 
 
 class Failed(LockError):
@@ -70,7 +71,7 @@ def update(
     """
     platforms = old.platforms if wish.platforms is None else wish.platforms
     solver = conda.Solver(cache, offline=wish.offline)
-    work = _Work(project, old, wish, tools, solver, platforms, say)
+    work = _Work(project, old, wish, tools, solver, cache, platforms, say)
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="lock")
     ahead = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ahead")
     try:
@@ -103,11 +104,12 @@ class _Work:
         wish: Wish,
         tools: Tools,
         solver: conda.Solver,
+        cache: Path,
         platforms: tuple[str, ...],
         say: Callable[[str], None],
     ) -> None:
         self._project, self._old, self._wish, self._tools = project, old, wish, tools
-        self._solver, self._platforms, self._say = solver, platforms, say
+        self._solver, self._cache, self._platforms, self._say = solver, cache, platforms, say
         self._below = locks.foundations(project)
         self._order = tuple(locks.in_order(project, self._below))
         targets = {image.target for image in self._order}
@@ -213,6 +215,7 @@ class _Work:
             wish=wish,
             tools=self._tools,
             solver=self._solver,
+            cache=self._cache,
         )
 
 
@@ -226,21 +229,22 @@ def _limits(below: locks.Foundations, targets: Collection[str] | None) -> tuple[
 
 
 def _counted(entry: Entry) -> str:
-    """`12 pip, 340 conda (linux-64), 3 npm`."""
+    """`12 pip, 2 to build, 340 conda (linux-64), 3 npm`."""
     parts = [f"{len(entry.pip)} pip"] if entry.pip else []
+    parts += [f"{len(entry.build)} to build"] if entry.build else []
     parts += [f"{len(packages)} conda ({subdir})" for subdir, packages in entry.conda.items()]
     return ", ".join(parts + ([f"{len(entry.npm) - 1} npm"] if entry.npm else []))
 
 
 def _problem(image: Image, below: Iterable[Image], entries: Mapping[str, Entry], no: No) -> Problem:
     met = []
-    for each in below:
+    for each in () if no.hint else below:
         for name, version in _versions(entries[each.target]).items() if each.target in entries else ():
             if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", no.reason):
                 met.append((each.target, name, version))
     named = {name for _, name, _ in met}
     suits = tuple((name, version) for name, version in no.suits.items() if name in named)
-    return Problem(image=image, section=no.section, reason=no.reason, met=tuple(met), suits=suits)
+    return Problem(image=image, section=no.section, reason=no.reason, met=tuple(met), suits=suits, hint=no.hint)
 
 
 def _versions(entry: Entry) -> dict[str, str]:
@@ -250,7 +254,7 @@ def _versions(entry: Entry) -> dict[str, str]:
 
 def names(entry: Entry) -> frozenset[str]:
     """The names of all packages of an entry."""
-    return frozenset(_versions(entry)) | npm.every(entry.npm)
+    return frozenset(_versions(entry)) | npm.every(entry.npm) | {package.name for package in entry.build}
 
 
 def known(lock: Lock, given: Iterable[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,13 @@ FAMILIES: dict[str, Any] = {
             "build": {
                 "image": "core",
                 "builder": "micromamba_builder",
-                "conda": {"dependencies": ["python=3.13", "pip", "six", {"pip": ["isodate==0.6.1"]}]},
+                "conda": {"dependencies": ["python=3.13", "pip", "six", {"pip": ["isodate==0.6.1", "docopt"]}]},
             },
             **STARTED,
         },
     },
 }
-"""isodate 0.6.1 asks for six, which conda has installed."""
+"""isodate 0.6.1 asks for six, which conda has installed; of docopt, PyPI has the source only."""
 
 
 def docker(engine: Mapping[str, str], *arguments: str) -> str:
@@ -207,7 +207,7 @@ def test_node_packages_are_those_of_the_lock(built: Built, tmp_path: Path) -> No
 
 def test_what_conda_installs_is_left_to_conda(built: Built) -> None:
     entry = built.lock.targets["conda-base-build"]
-    assert {package.name for package in entry.pip} == {"isodate"}
+    assert {package.name for package in entry.pip} == {"docopt", "isodate"}
     assert "six" in {package.name for package in entry.conda["linux-64"]}
 
 
@@ -233,6 +233,24 @@ def test_a_package_without_a_wheel_is_said(built: Built) -> None:
     assert list(docopt.files) == ["docopt-0.6.2.tar.gz"]
     musl = next(package for package in built.lock.targets["alpine-base-build"].pip if package.name == "markupsafe")
     assert all("-musllinux_" in name for name in musl.files)
+
+
+def test_what_a_source_is_built_with_is_locked(built: Built) -> None:
+    for target, place, flag in (
+        (
+            "alpine-base-build",
+            "alpine/base/build",
+            "--build-constraints=/tmp/build-constraints.txt --require-build-hashes",
+        ),
+        ("conda-base-build", "conda/base/build", "--build-constraint=/tmp/build-constraints.txt"),
+    ):
+        build = {package.name: package for package in built.lock.targets[target].build}
+        assert "setuptools" in build
+        assert all(package.files for package in build.values())
+        folder = built.folder / "build" / place
+        assert f"setuptools=={build['setuptools'].version} " in (folder / "build-constraints.txt").read_text()
+        assert flag in (folder / "Dockerfile").read_text()
+    assert not (built.folder / "build/debian/base/build/build-constraints.txt").exists()
 
 
 def test_a_second_lock_asks_nobody(built: Built) -> None:
@@ -304,6 +322,36 @@ def test_a_tampered_wheel_fails_the_build(tmp_path: Path, engine: Mapping[str, s
     assert f"orbiter.yaml:{line}:" in done.stderr
     assert "build.debian.base.build.pip[1]: 'debian-base-build' could not be built" in done.stderr
     assert "Hash mismatch for `orbiter-b==1.0`" in done.stderr
+
+
+@pytest.mark.parametrize("family", ["debian", "conda"])
+def test_a_build_takes_only_what_is_locked(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str], address: str, family: str
+) -> None:
+    pip = {"pip": ["docopt==0.6.2"]}
+    asked = pip if family == "debian" else {"conda": {"dependencies": ["python=3.13", "pip", pip]}}
+    build = {"image": "core", "builder": FAMILIES[family]["base"]["build"]["builder"], **asked}
+    core = FAMILIES[family]["core"]
+    with _channel(tmp_path_factory, engine, address) as channel:
+        base = {**FAMILIES[family]["base"], "build": build}
+        write(tmp_path, engine, {family: {"core": core, "base": base}}, **channel)
+        assert orbiter(tmp_path, engine, "lock").returncode == 0
+        command = ("build", f"{family}-base-build", "--progress=plain")
+        done = orbiter(tmp_path, engine, *command)
+        assert done.returncode == 0, done.stderr[-5000:]
+        good = read(tmp_path)
+        (name, entry) = next(iter(good.targets.items()))
+        for wrong, said in (
+            # uv has the wheel of a good build in its cache, which would do without any of these.
+            ([replace(each, files=dict.fromkeys(each.files, f"sha256:{'0' * 64}")) for each in entry.build], "0" * 64),
+            ([each for each in entry.build if each.name != "setuptools"], "setuptools"),
+        ):
+            targets = {name: replace(entry, build=tuple(wrong))}
+            (tmp_path / "orbiter.lock").write_text(lock.dump(replace(good, targets=targets)))
+            refused = orbiter(tmp_path, engine, *command)
+            assert refused.returncode == 4
+            assert f"'{family}-base-build' could not be built" in refused.stderr
+            assert said in refused.stderr.partition("could not be built")[2]
 
 
 def test_a_base_image_is_upgraded_by_name(tmp_path: Path, engine: Mapping[str, str]) -> None:

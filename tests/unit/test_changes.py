@@ -305,6 +305,20 @@ def test_the_lock_tells_what_the_list_does_not(spec: str, packages: list[tuple[s
     assert why(changes.with_versions(state.plan, verdicts, new_lock, [old_lock]), "base") == reasons
 
 
+def test_what_is_compiled_is_built_again_with_other_requirements() -> None:
+    def lock(*versions: str) -> Lock:
+        entry = locked(("numpy", "2.4.0"), ("six", "1.16")).targets["debian-base-build"]
+        build = tuple(PipPackage(name="cython", version=version) for version in versions)
+        return fitting(CONFIG, Lock(targets={"debian-base-build": replace(entry, build=build)}))
+
+    old, new = lock("3.2"), lock("3.3")
+    state = State(CONFIG, new)
+    verdicts = state.judge(State(CONFIG, old).made())
+    assert verdicts["debian-base"].state == "to build"
+    known = changes.with_versions(state.plan, verdicts, new, [old])
+    assert why(known, "base") == ["locked versions: ~ cython (to build) 3.2 → 3.3"]
+
+
 def test_the_history_of_the_lock_is_read_only_where_it_tells_something() -> None:
     def earlier() -> Iterator[Lock]:
         raise AssertionError

@@ -118,9 +118,10 @@ def test_packages_of_the_distribution_are_compared_where_both_recorded_them() ->
 def test_entry_of_one_platform_has_no_word_of_others() -> None:
     z = CondaPackage(name="z", version="1", build="0", url="https://x/z.conda", sha256="3")
     pip = (PipPackage(name="a", version="1", platforms=("linux/amd64",)), PipPackage(name="b", version="1"))
-    both = Entry(inputs="", pip=pip, conda={"linux-64": (z,), "linux-aarch64": (z,)})
+    both = Entry(inputs="", pip=pip, build=pip, conda={"linux-64": (z,), "linux-aarch64": (z,)})
     assert [(each.name, each.platforms) for each in only(both, "linux/amd64").pip] == [("a", ()), ("b", ())]
     assert [each.name for each in only(both, "linux/arm64").pip] == ["b"]
+    assert only(both, "linux/arm64").build == only(both, "linux/arm64").pip
     assert list(only(both, "linux/arm64").conda) == ["linux-aarch64"]
 
 

@@ -46,7 +46,12 @@ FULL = Lock(
             conda={"linux-64": (CondaPackage(name="z", version="1", build="0", url="https://x/z.conda", sha256="3"),)},
             npm={"": {"dependencies": {"is-odd": "*"}}, "node_modules/is-odd": {"version": "3.0.1"}},
         ),
-        "b-build": Entry(inputs="sha256:4", newest="2026-02-01T00:00:00Z"),
+        "b-build": Entry(
+            inputs="sha256:4",
+            newest="2026-02-01T00:00:00Z",
+            pip=(PipPackage(name="y", version="1", files={"y-1.tar.gz": "sha256:5"}),),
+            build=(PipPackage(name="flit-core", version="3", files={"flit_core-3-py3-none-any.whl": "sha256:6"}),),
+        ),
     },
 )
 
@@ -89,6 +94,19 @@ def test_a_package_is_a_line() -> None:
     assert next(line for line in lines if '"six"' in line).strip() == (
         '{"name": "six", "version": "1.17.0", "files": {"six-1.17.0-py3-none-any.whl": "sha256:2"}},'
     )
+
+
+def test_an_entry_of_an_older_orbiter_has_no_build() -> None:
+    text = lock.dump(FULL)
+    data = json.loads(text)
+    del data["targets"]["b-build"]["build"]
+    assert lock.parse(json.dumps(data)).targets["b-build"] == replace(FULL.targets["b-build"], build=())
+    assert '"build": [' not in lock.dump(lock.parse(json.dumps(data)))
+
+
+def test_what_stands_on_it_does_not_depend_on_what_it_is_built_with() -> None:
+    entry = FULL.targets["b-build"]
+    assert lock.content(entry) == lock.content(replace(entry, build=()))
 
 
 def test_date_is_that_of_the_youngest_file() -> None:

@@ -19,7 +19,7 @@ from uv import find_uv_bin
 from orbiter import builders, cli, lock
 from orbiter.locking import update  # noqa: F401 - nobody may not be able to import it later
 from tests.conftest import ROOT, Run
-from tests.indexes import IndexServer, index, wheel
+from tests.indexes import IndexServer, index, source, wheel
 from tests.registries import Fault
 
 CONFIG = """\
@@ -351,6 +351,133 @@ def test_an_index_without_hashes_is_hashed_by_uv(tmp_path: Path, packages: Index
     assert orbiter("lock").returncode == 0
     (bare, _) = lock.parse((tmp_path / "orbiter.lock").read_text()).targets["debian-base-build"].pip
     assert bare.files == {packages.files[-1].name: f"sha256:{packages.files[-1].hash}"}
+
+
+def needing(*requirements: str) -> dict[str, str]:
+    """The files of a source with these build requirements, which cannot be built here: nobody may try."""
+    return {"pyproject.toml": f"[build-system]\nrequires = {json.dumps(requirements)}\nbuild-backend = 'nowhere'\n"}
+
+
+def builds(folder: Path) -> dict[str, str]:
+    (entry,) = lock.parse((folder / "orbiter.lock").read_text()).targets.values()
+    return {package.name: package.version for package in entry.build}
+
+
+ONE = CONFIG.partition("    top:")[0]
+
+
+def test_what_a_source_is_built_with_is_locked(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files += [source("own", "1.0", needing("back>=1")), wheel("back", "1.0", "a<2")]
+    write(tmp_path, packages, "own", text=ONE)
+    done = orbiter("lock")
+    assert done.returncode == 0, done.stderr
+    assert locked(tmp_path) == {"debian-base-build": {"own": "1.0"}}
+    assert builds(tmp_path) == {"a": "1.0", "back": "1.0"}
+    assert "debian-base-build: 2 pip, 2 to build, " in done.stderr
+    compiled = "debian-base-build: no wheel, so compiled in every build: own 1.0 (linux/amd64)"
+    assert compiled in done.stderr.splitlines()
+    packages.files.append(wheel("back", "2.0"))
+    before = (tmp_path / "orbiter.lock").read_text()
+    assert orbiter("lock").stderr == "orbiter.lock: nothing to do\n"
+    packages.files.append(wheel("own", "0.9"))
+    assert orbiter("lock", "--upgrade", "own").returncode == 0
+    assert (tmp_path / "orbiter.lock").read_text() == before
+    upgraded = orbiter("lock", "--upgrade", "back")
+    assert upgraded.stdout.splitlines() == [
+        "debian-base-build",
+        "  - a (to build) 1.0",
+        "  ~ back (to build) 1.0 → 2.0",
+    ]
+    assert orbiter("lock", "--upgrade", "back", "--offline").returncode == 0
+    assert builds(tmp_path) == {"back": "2.0"}
+
+
+def test_without_an_index_a_source_is_not_read(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files.append(source("own", "1.0", needing("a")))
+    write(tmp_path, packages, "own", text=ONE)
+    assert orbiter("lock").returncode == 0
+    before = (tmp_path / "orbiter.lock").read_text()
+    elsewhere = str(tmp_path / "elsewhere")
+    done = orbiter("lock", "--upgrade", "a", "--offline", XDG_CACHE_HOME=elsewhere)
+    assert done.returncode == 4
+    assert "debian-base-build: what own 1.0 needs to be built is not cached: --offline reads none" in done.stderr
+    assert (tmp_path / "orbiter.lock").read_text() == before
+
+
+def test_what_builds_a_source_may_be_a_source(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files += [source("own", "1.0", needing("back")), source("back", "1.0", needing("a<2", "back"))]
+    write(tmp_path, packages, "own", text=ONE)
+    assert orbiter("lock").returncode == 0
+    assert builds(tmp_path) == {"a": "1.0", "back": "1.0"}
+
+
+def test_sources_that_cannot_be_built_alike_are_told(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files += [source("old", "1.0", needing("a<2")), source("new", "1.0", needing("a>=2"))]
+    write(tmp_path, packages, "old\n          - new", text=ONE)
+    done = orbiter("lock")
+    assert done.returncode == 2
+    assert "build.debian.base.build.pip" in done.stderr
+    assert "'debian-base-build' cannot be locked:\n  it cannot be built:\n" in done.stderr
+    assert "new 1.0 needs a>=2\n" in done.stderr
+    assert "old 1.0 needs a<2\n" in done.stderr
+    assert "ask for versions that have wheels or whose builds agree, or install them in different images" in done.stderr
+    assert (tmp_path / "orbiter.lock").read_text() == PINNED
+
+
+def test_a_source_that_is_no_package_is_told(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    files = {"pyproject.toml": "[build-system]\nrequires = ['--index-url=https://example.org']\n"}
+    packages.files.append(source("own", "1.0", files))
+    write(tmp_path, packages, "own", text=ONE)
+    done = orbiter("lock")
+    assert done.returncode == 2
+    assert "'--index-url=https://example.org' in its build-system.requires is no requirement" in done.stderr
+
+
+def test_a_tampered_source_is_not_read(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files.append(source("own", "1.0", needing("a<2")))
+    packages.files[-1].served = source("own", "1.0", needing("a>=2")).data
+    write(tmp_path, packages, "own", text=ONE)
+    done = orbiter("lock")
+    assert done.returncode == 2
+    assert "Hash mismatch for `own" in done.stderr
+    assert (tmp_path / "orbiter.lock").read_text() == PINNED
+
+
+@pytest.mark.parametrize("way", ["netrc", "environment"])
+def test_a_source_is_fetched_with_a_password(tmp_path: Path, packages: IndexServer, orbiter: Run, way: str) -> None:
+    packages.files.append(source("own", "1.0", needing("a<2")))
+    write(tmp_path, packages, "own", text=ONE)
+    packages.login = "reader:s3cr3t-of-nobody"
+    variables = {"UV_DEFAULT_INDEX": packages.url.replace("//", f"//{packages.login}@")}
+    if way == "netrc":
+        netrc = tmp_path / "home/.netrc"
+        netrc.write_text("machine 127.0.0.1 login reader password s3cr3t-of-nobody\n")
+        netrc.chmod(0o600)
+        variables = {}
+    done = orbiter("lock", **variables)
+    assert done.returncode == 0, done.stderr
+    assert builds(tmp_path) == {"a": "1.0"}
+    assert "s3cr3t" not in done.stdout + done.stderr + (tmp_path / "orbiter.lock").read_text()
+
+
+def test_an_address_is_a_source_and_a_repository_is_not(tmp_path: Path, packages: IndexServer, orbiter: Run) -> None:
+    packages.files.append(source("own", "1.0", needing("a<2")))
+    address = f"own @ http://{packages.address}/files/own-1.0.tar.gz"
+    write(tmp_path, packages, f"'{address}'", text=ONE)
+    done = orbiter("lock")
+    assert done.returncode == 0, done.stderr
+    assert builds(tmp_path) == {"a": "1.0"}
+    (tmp_path / "its").mkdir()
+    (tmp_path / "its/pyproject.toml").write_text("[project]\nname = 'its'\nversion = '1'\ndependencies = []\n")
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    for words in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "--message=x")):
+        subprocess.run(["git", *words], cwd=tmp_path / "its", check=True)
+    write(tmp_path, packages, "own\n          - 'its @ git+https://git.invalid/its'", text=ONE)
+    instead = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{tmp_path}/its.insteadOf"}
+    done = orbiter("lock", **instead, GIT_CONFIG_VALUE_0="https://git.invalid/its")
+    assert done.returncode == 0, done.stderr
+    assert builds(tmp_path) == {}  # an installer could not be held to it: a commit has no hash
+    assert "own 1.0 (linux/amd64); what they are built with is not locked\n" in done.stderr
 
 
 CONDA = """\

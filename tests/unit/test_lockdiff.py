@@ -64,6 +64,16 @@ def test_text_names_what_is_added_removed_and_changed() -> None:
     ]
 
 
+def test_what_is_only_built_with_is_told_apart() -> None:
+    def lock(version: str) -> Lock:
+        entry = Entry(inputs="1", pip=(pip("setuptools", "80"),), build=(pip("setuptools", version),))
+        return Lock(targets={"base-build": entry})
+
+    found = difference(lock("80"), lock("81"))
+    assert as_text(found).splitlines() == ["base-build", "  ~ setuptools (to build) 80 → 81"]
+    assert as_data(found)["targets"]["base-build"][0]["kind"] == "build"
+
+
 def test_markdown_is_a_table_a_target() -> None:
     assert as_markdown(difference(OLD, NEW)).split("\n\n")[2:4] == [
         "### base-build",

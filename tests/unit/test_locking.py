@@ -153,6 +153,19 @@ def test_no_index_is_named_to_uv_but_an_explicit_one() -> None:
     assert (index["url"], index["explicit"], "default" in index) == ("https://pypi.org/simple", True, False)
 
 
+def test_builds_are_pinned_by_hashes_and_what_is_compiled_is_named() -> None:
+    def package(name: str, *files: str) -> PipPackage:
+        return PipPackage(name=name, version="1", files=dict.fromkeys(files, "sha256:0"))
+
+    installed = package("six", "six-1-py3-none-any.whl"), package("some", "some-1-cp313-x.whl", "some-1.tar.gz")
+    built = package("flit-core", "flit_core-1-py3-none-any.whl"), package("own", "own-1.zip")
+    pinned = pins.pins(Entry(inputs="", pip=installed, build=built))
+    assert pinned.build == ("flit-core==1 \\\n    --hash=sha256:0", "own==1 \\\n    --hash=sha256:0")
+    assert pinned.sources == ("some", "own")
+    older = pins.pins(Entry(inputs="", pip=installed))
+    assert (older.build, older.sources) == ((), ())
+
+
 def test_conda_packages_become_explicit_addresses() -> None:
     package = CondaPackage(name="z", version="1", build="0", url="https://example.org/z-1-0.conda", sha256="0a")
     pinned = pins.pins(Entry(inputs="", conda={"linux-64": (package,), "linux-aarch64": ()}))
@@ -196,6 +209,15 @@ def test_what_conda_installs_is_known_by_pypis_name() -> None:
     found = pip.read(pylock((), "x-1.tar.gz"), ALPINE)
     assert pip.without(found, {"x": "1"}).packages == ()
     assert pip.without(found, {"x": "1"}).compiled == ()
+
+
+def test_an_old_pip_of_conda_is_not_held_to_what_builds_need() -> None:
+    def versions(*several: str) -> list[CondaPackage]:
+        return [CondaPackage(name="pip", version=each, build="0", url="", sha256="") for each in several]
+
+    assert pip.takes_constraints(versions("25.3", "26.1"))
+    assert not pip.takes_constraints(versions("26.1", "25.2"))
+    assert not pip.takes_constraints([])
 
 
 def test_an_index_of_the_environment_stays() -> None:
