@@ -5,8 +5,9 @@
 
 Three families are built: the Debian family of orbiter.yaml, and twice 30 small images that differ in depth: each has a
 package of Debian, which keeps a processor busy, or waits three seconds, as for a slow server. Every build runs on
-an engine of its own that is started for it and has nothing yet, not even the base image; arms take turns. Debian's
-archive and PyPI are asked by the steps, as always, so the network is part of every figure.
+an engine of its own that is started for it and has nothing yet, not even the base image; arms take turns. Where an
+image of BuildKit can be pulled, a builder in a container of its own, as CI has it, is measured beside the engine's.
+Debian's archive and PyPI are asked by the steps, as always, so the network is part of every figure.
 """
 
 import argparse
@@ -23,14 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from engines import Environment, engine, fresh, run
+from engines import ORBITER, Environment, engine, fresh, fresh_builder, has_buildkit, run
 from figures import machine, put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: make bench-builds ARGS=--write -->\n", "<!-- end of figures: builds -->\n"
 ADDRESS = "10.217.0.1/24"
-ORBITER = (sys.executable, "-m", "orbiter")
 
 SMALL = ("tree", "file", "jq", "bc", "patch", "zip", "unzip", "rsync", "time", "dos2unix")
 """Packages of Debian of less than a megabyte, one for each image of a branch."""
@@ -160,73 +160,82 @@ def layers(folder: Path, environment: Environment) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A family in a folder, and the repository of its images on the registry that stays."""
+    """A family in a folder, and the engine that stays, with its registry."""
 
     family: Family
     folder: Path
-    repo: str
     here: Environment
 
-    def on_fresh(self, how: str, *options: str, **variables: str) -> Built:
-        """A build on an engine of its own: `one by one`, or `orbiter` with these options."""
+    def on_engine(self, *options: str, singly: bool = False, **variables: str) -> Built:
+        """A build on an engine that has nothing yet: with these options, or one image after the other."""
         with fresh(ADDRESS) as alone:
             # The registry of the engine that stays: an address of its own would be part of every name.
             environment = {**alone, **{key: self.here[key] for key in ("ENGINE_REGISTRY", "UV_IMAGE")}, **variables}
-            made = (
-                one_by_one(self.folder, environment)
-                if how == "one by one"
-                else by_orbiter(self.folder, environment, *options)
-            )
-        print(f"{self.family.name}, {how} {' '.join(options)}: {made}", file=sys.stderr, flush=True)
+            made = one_by_one(self.folder, environment) if singly else by_orbiter(self.folder, environment, *options)
+        how = "one by one" if singly else f"on an engine {' '.join(options)}"
+        print(f"{self.family.name}, {how}: {made}", file=sys.stderr, flush=True)
+        return made
+
+    def in_container(self, *options: str, **variables: str) -> Built:
+        """A build with a builder in a container that has nothing yet."""
+        with fresh_builder(self.here) as name:
+            made = by_orbiter(self.folder, {**self.here, **variables}, "--builder", name, *options)
+        print(f"{self.family.name}, in a container {' '.join(options)}: {made}", file=sys.stderr, flush=True)
         return made
 
     def cold(self, rounds: int) -> tuple[float, Built]:
         """Seconds one by one, and the build in parallel: the median of rounds that take turns, of two the slower."""
         singly, baked = [], []
         for _ in range(rounds):
-            singly.append(self.on_fresh("one by one").seconds)
-            baked.append(self.on_fresh("orbiter"))
+            singly.append(self.on_engine(singly=True).seconds)
+            baked.append(self.on_engine())
         return sorted(singly)[rounds // 2], sorted(baked, key=lambda each: each.seconds)[rounds // 2]
 
-    def warm(self) -> dict[str, Built]:
-        """What CI does, each time on an engine that has nothing; the registry has more and more."""
-        cache = {"CACHE_REPO": f"{self.repo}-cache"}
-        made = {"with an empty registry": self.on_fresh("orbiter", "--push", **cache)}
+    def warm(self, build: Callable[..., Built]) -> dict[str, Built]:
+        """What CI does, each time on a builder that has nothing; the registry has more and more."""
+        repo = f"{self.here['ENGINE_REGISTRY']}/orbiter-builds/{time.time_ns()}"
+        write(self.folder, self.family.configuration, repo)
+        cache = {"CACHE_REPO": f"{repo}-cache"}
+        made = {"with an empty registry": build("--push", **cache)}
         before = layers(self.folder, self.here)
-        made["nothing changed"] = self.on_fresh("orbiter", "--push", **cache)
+        made["nothing changed"] = build("--push", **cache)
         if layers(self.folder, self.here) != before:
             raise SystemExit(f"{self.family.name}: other layers from the cache than those that were built")
-        made["nothing changed, `--changed`"] = self.on_fresh("orbiter", "--push", "--changed", **cache)
-        write(self.folder, self.family.changed, self.repo)
-        made[f"`{self.family.leaf}` changed"] = self.on_fresh("orbiter", "--push", **cache)
+        made["nothing changed, `--changed`"] = build("--push", "--changed", **cache)
+        write(self.folder, self.family.changed, repo)
+        made[f"`{self.family.leaf}` changed"] = build("--push", **cache)
         return made
 
 
 def tables(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
     """The two tables, line by line."""
     here = engine(os.environ, "ensure --registry", "debian", "uv=0.13.9")
+    builders = ("docker", "docker-container") if has_buildkit(here) else ("docker",)
     parallel, warm = [], []
     with tempfile.TemporaryDirectory(prefix="orbiter-builds-") as name:
         for family in families:
             folder = Path(name, family.name.replace(" ", "-"))
             folder.mkdir()
-            repo = f"{here['ENGINE_REGISTRY']}/orbiter-builds/{time.time_ns()}"
-            write(folder, family.configuration, repo)
-            project = Project(family, folder, repo, here)
+            write(folder, family.configuration, "localhost/orbiter-builds")
+            project = Project(family, folder, here)
             one, cold = project.cold(rounds)
             parallel.append(
                 f"| {family.name} | {one:.0f} s | {cold.seconds:.0f} s | {cold.seconds / one:.2f} "
                 f"| {cold.path:.0f} s | {cold.seconds / cold.path:.2f} |\n"
             )
-            for what, made in project.warm().items():
-                ran = f"{len(made.ran)}" if len(made.ran) > 2 else ", ".join(sorted(made.ran)) or "none"
-                share = made.seconds / cold.seconds
-                warm.append(f"| {family.name} | {what} | {made.seconds:.1f} s | {share:.2f} | {ran} |\n")
+            for builder in builders:
+                build = project.in_container if builder == "docker-container" else project.on_engine
+                for what, made in project.warm(build).items():
+                    ran = f"{len(made.ran)}" if len(made.ran) > 2 else ", ".join(sorted(made.ran)) or "none"
+                    share = made.seconds / cold.seconds
+                    warm.append(
+                        f"| {family.name} | {what} | {builder} | {made.seconds:.1f} s | {share:.2f} | {ran} |\n"
+                    )
     yield "| | `docker build` one by one | `orbiter build` | of it | critical path | build, of it |\n"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |\n"
     yield from parallel
-    yield "\n| `build --push` on an empty engine | | seconds | of the build above | targets of which a step ran |\n"
-    yield "| --- | --- | ---: | ---: | --- |\n"
+    yield "\n| `build --push` on an empty builder | | driver | seconds | of the build above | what ran |\n"
+    yield "| --- | --- | --- | ---: | ---: | --- |\n"
     yield from warm
 
 

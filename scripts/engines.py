@@ -1,7 +1,9 @@
 """Engines for the scripts that measure and prove: one that is there, and fresh ones that nobody else uses."""
 
 import os
+import secrets
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,3 +41,29 @@ def fresh(address: str, *images: str) -> Iterator[dict[str, str]]:
             yield engine({**os.environ, **own}, "up", *images)
         finally:
             subprocess.run([ROOT / "scripts/engine.sh", "purge"], env={**os.environ, **own}, capture_output=True)
+
+
+ORBITER = (sys.executable, "-m", "orbiter")
+BUILDKIT = "moby/buildkit:buildx-stable-1"
+
+
+def has_buildkit(environment: Environment) -> bool:
+    """Whether this engine gets an image of BuildKit, so that it can have builders in containers."""
+    command = ("docker", "pull", "--quiet", BUILDKIT)
+    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+@contextmanager
+def fresh_builder(environment: Environment) -> Iterator[str]:
+    """A builder in a container that has built nothing, and ends with the block: its name."""
+    name = f"orbiter-fresh-{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory(prefix="orbiter-fresh-") as folder:
+        # BuildKit asks the mirror first, then Docker Hub.
+        image = "{image: 'debian:trixie-slim', builder: pip_core}"
+        text = f"mirrors: {{docker.io: '{environment['ENGINE_REGISTRY']}'}}\nbuild: {{a: {{core: {image}}}}}\n"
+        Path(folder, "orbiter.yaml").write_text(text)
+        try:
+            run(environment, *ORBITER, "builder", "create", name, "--driver-opt=network=host", cwd=Path(folder))
+            yield name
+        finally:
+            subprocess.run(("docker", "buildx", "rm", "--force", name), env=environment, capture_output=True)

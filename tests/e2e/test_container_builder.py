@@ -21,7 +21,6 @@ IMAGE = "moby/buildkit:buildx-stable-1"
 CONFIG = """\
 version: "1"
 docker: {{repo: {registry}/{path}}}
-mirrors: {{docker.io: "{registry}"}}
 cache: {{registry: {registry}/{path}-cache}}
 build:
   debian:
@@ -37,7 +36,10 @@ IMAGES = ["debian-core", "debian-base", "debian-left", "debian-right", "debian-t
 @pytest.fixture
 def project(tmp_path: Path, engine: Mapping[str, str]) -> Path:
     path = f"orbiter-container/{secrets.token_hex(6)}"
-    (tmp_path / "orbiter.yaml").write_text(CONFIG.format(registry=engine["ENGINE_REGISTRY"], path=path))
+    config = CONFIG.format(registry=engine["ENGINE_REGISTRY"], path=path)
+    (tmp_path / "orbiter.yaml").write_text(config)
+    # BuildKit asks the mirror first, then Docker Hub; references in the bake file stay as they are.
+    (tmp_path / "builder.yaml").write_text(f"{config}mirrors: {{docker.io: '{engine['ENGINE_REGISTRY']}'}}\n")
     return tmp_path
 
 
@@ -51,7 +53,8 @@ def builder(project: Path, engine: Mapping[str, str]) -> Iterator[Callable[[], s
     def started() -> Iterator[str]:
         name = f"orbiter-{secrets.token_hex(6)}"
         try:
-            made = run_orbiter(project, engine, "builder", "create", name, "--driver-opt=network=host")
+            options = ["--file=builder.yaml", "--driver-opt=network=host"]
+            made = run_orbiter(project, engine, "builder", "create", name, *options)
             assert made.returncode == 0, made.stderr
             yield name
         finally:
@@ -96,7 +99,7 @@ def test_waves_and_an_empty_builder(project: Path, engine: Mapping[str, str], bu
     )
     assert "MB" not in used.stdout
 
-    checked = run_orbiter(project, engine, "cache", "check")
+    checked = run_orbiter(project, engine, "cache", "check", "--builder", builder())
     assert checked.returncode == 0, checked.stderr
 
 
