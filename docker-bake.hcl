@@ -344,7 +344,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.2.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "1cc14543642f998f", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "858f551bf35cf76f", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=72777f1e target:micromamba-core=91779ca4fd18107d build:builder=micromamba_builder build:conda=python=3.13,pip,jupyterlab,notebook,jupyterhub,jupyterlab-git,jupyter-resource-usage,jupyter-server-proxy,nbgitpuller,bash_kernel,ipympl,numpy,pandas,scipy,matplotlib,altair,vl-convert-python build:channels=conda-forge build:postbuild=9fb947e0 build:user=72777f1e build:target:micromamba-core=91779ca4fd18107d"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
@@ -375,8 +375,8 @@ target "micromamba-geospatial" {
     "dorgeln/orbiter:micromamba-geospatial-build-0.2.0" = "target:micromamba-geospatial-build"
   }
   tags        = tags("micromamba-geospatial")
-  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "897a97a613836418", {
-    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=1cc14543642f998f build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=6a2c83ef360fee90"
+  labels      = labels("micromamba-geospatial", "micromamba_deploy on micromamba-base, environment of micromamba-geospatial-build", "ab812ee90cb7234c", {
+    "orbiter.parts"                      = "builder=micromamba_deploy labels=4415d17b user=72777f1e target:micromamba-base=858f551bf35cf76f build:builder=micromamba_builder build:conda=geopandas,shapely,pyproj,rtree,rasterio,rioxarray,xarray,netcdf4,h5py,cartopy,folium,geopy,pystac-client build:channels=conda-forge build:user=72777f1e build:target:micromamba-base-build=fb706d5a6b963374"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"
   })

@@ -258,7 +258,8 @@ class Stage:
     parent has made it, `path` what the image puts before PATH. `source` is the nested build that a deployed image
     copies it from: all of it, or only what the parent's own lacks if `stacked`. `tool` is the image that lends
     the installer's binary. `start` is None where the parent's holds. `mirrored` and `ca` say which secrets a RUN
-    mounts, `snapshot` the day whose Debian packages are installed. `pins` is None where no lock says what to install.
+    mounts, `snapshot` the day whose Debian packages are installed. `pins` is None where no lock says what to install;
+    `explicit` are its conda packages by architecture, as in `pins`, without those of the parent.
     """
 
     parent: str
@@ -284,6 +285,7 @@ class Stage:
     ca: bool
     snapshot: str | None
     pins: Pins | None
+    explicit: Mapping[str, tuple[str, ...]]
     options: Mapping[str, Any]
 
 

@@ -10,7 +10,7 @@ from orbiter import builders
 from orbiter.builders import Builders
 from orbiter.diagnostics import dotted
 from orbiter.errors import NothingMatched, UsageError
-from orbiter.lock import Entry, Lock, chain, origin
+from orbiter.lock import Entry, Lock, chain, contents, origin
 from orbiter.lock import stale as lock_stale
 from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
 from orbiter.pins import pins
@@ -237,7 +237,12 @@ def _target(
 ) -> Target:
     stage = builders.stage(project, image, known)
     entry = entries.get(image.target)
-    stage = replace(stage, parent=_pinned(stage.parent, digests), pins=pins(entry) if entry else None)
+    stage = replace(
+        stage,
+        parent=_pinned(stage.parent, digests),
+        pins=pins(entry) if entry else None,
+        explicit=_explicit(project, image, entries),
+    )
     linked = (image.parent.target, image.nested if stage.source else None)
     return Target(
         name=image.target,
@@ -249,6 +254,25 @@ def _target(
         secrets=tuple(_secrets(project.mirrors, folder)),
         labels=tuple({**_provenance(project, image, digests, entries), **dict(image.labels)}.items()),
     )
+
+
+def _explicit(project: Project, image: Image, entries: Mapping[str, Entry]) -> Mapping[str, tuple[str, ...]]:
+    """The conda packages of the lock, by architecture, without those that the parent has: micromamba installs what an
+    explicit list names, even if it is there."""
+    if image.target not in entries:
+        return {}
+    below = contents(project, project.images[image.parent.target]) if image.parent.target else ()
+    there = {
+        (architecture, address)
+        for each in below
+        if each.target in entries
+        for architecture, addresses in pins(entries[each.target]).explicit.items()
+        for address in addresses
+    }
+    return {
+        architecture: tuple(address for address in addresses if (architecture, address) not in there)
+        for architecture, addresses in pins(entries[image.target]).explicit.items()
+    }
 
 
 def _provenance(

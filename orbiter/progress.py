@@ -368,7 +368,8 @@ def _in_short(name: str) -> str:
         for command in re.split(r" *&& *", rest):
             words = [word for word in command.split() if not word.startswith("-") and "=" not in word]
             # What is installed says more than what prepares it: lists of packages, settings of the shell.
-            if words and words[-1] != "update" and words[0] not in ("set", "."):
+            prepares = "=$(" in command or words[:1] in (["set"], ["."], ["sed"])
+            if words and words[-1] != "update" and not prepares:
                 rest = " ".join(words[:4]) + (" …" if len(words) > 4 else "")
                 break
         return platform + rest

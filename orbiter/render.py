@@ -188,7 +188,8 @@ def _index_variables(mirrors: Mirrors) -> tuple[tuple[str, str], ...]:
         mirrors = replace(mirrors, apt=mirrors.apt.rpartition("/debian/")[0])
     indexes = tuple((name, address) for ecosystem, address in mirrors.indexes for name in variables[ecosystem])
     certificates = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT")
-    return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, "REQUESTS_CA_BUNDLE") if mirrors.ca)
+    rest = ("REQUESTS_CA_BUNDLE", "MAMBA_SSL_VERIFY")  # micromamba 2 looks at none but the last
+    return indexes + tuple((name, "/run/secrets/ca") for name in (*certificates, *rest) if mirrors.ca)
 
 
 def _ended(text: str, name: str) -> str:

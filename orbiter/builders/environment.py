@@ -77,6 +77,7 @@ def stage(project: Project, image: Image, builders: Builders) -> Stage:
         ca=project.mirrors.ca is not None,
         snapshot=project.mirrors.snapshot,
         pins=None,
+        explicit={},
         options=image.options,
     )
 

@@ -60,9 +60,9 @@ def failure(context: str, contains: str, *logs: str) -> Failure:
     [
         ("build/a/core", "apt-get install", "E: Unable to locate package git", "4:73: build.a.core.apt[0]"),
         ("build/a/core", "apt-get install", "Temporary failure resolving", "4:72: build.a.core.apt"),
-        (BUILD, "micromamba create", "nothing provides numpy", "11:32: build.a.base.build.conda.dependencies[0]"),
-        (BUILD, "micromamba create", "no six-plus here", "11:65: build.a.base.build.conda.dependencies[1].pip[0]"),
-        (BUILD, "micromamba create", "numpy-financial, not-numpy", "11:16: build.a.base.build.conda"),
+        (BUILD, "micromamba install", "nothing provides numpy", "11:32: build.a.base.build.conda.dependencies[0]"),
+        (BUILD, "micromamba install", "no six-plus here", "11:65: build.a.base.build.conda.dependencies[1].pip[0]"),
+        (BUILD, "micromamba install", "numpy-financial, not-numpy", "11:16: build.a.base.build.conda"),
         ("build/a/core", "getent", "", "4:11: build.a.core"),
         ("build/b/core", "python find", "No download found", "24:19: python.version"),
     ],
@@ -111,7 +111,7 @@ def test_only_the_last_lines_are_shown_and_all_are_read() -> None:
 
 
 def test_a_dependent_is_not_to_blame() -> None:
-    failed = failure(BUILD, "micromamba create", "numpy")
+    failed = failure(BUILD, "micromamba install", "numpy")
     dependent = replace(failed, context="build/a/base")
     found = blame(PLAN, DOCUMENT, FILES, [dependent, failed])
     assert found is not None

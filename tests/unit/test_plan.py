@@ -7,6 +7,7 @@ import pytest
 
 from orbiter import builders, resources, schema, source
 from orbiter.errors import NothingMatched
+from orbiter.lock import CondaPackage, Entry, Lock, foundations, inputs
 from orbiter.model import BuildPlan, Context
 from orbiter.plan import PROJECT, as_data, as_text, family_patterns, plan, restrict, select, tags
 from orbiter.resolve import resolve
@@ -332,3 +333,38 @@ def test_data_is_json_with_all_of_a_target(two: BuildPlan) -> None:
 def test_every_target_has_a_cache_of_its_own(two: BuildPlan) -> None:
     caches = [target["cache"] for target in as_data(two)["targets"]]
     assert len(set(caches)) == len(two.targets)
+
+
+def test_conda_packages_of_the_parent_are_not_installed_again() -> None:
+    """micromamba would link them once more, over what is there."""
+    text = """
+    version: "1"
+    docker: {repo: r}
+    build:
+      a:
+        core: {image: "debian:trixie-slim", builder: micromamba_core}
+        base:
+          image: core
+          builder: micromamba_deploy
+          build: {image: core, builder: micromamba_builder, conda: {dependencies: [python]}}
+        top:
+          image: base
+          builder: micromamba_deploy
+          build: {image: base-build, builder: micromamba_builder, conda: {dependencies: [numpy]}}
+        own: {image: base, builder: micromamba_builder, conda: {dependencies: [numpy]}}
+    """
+    python, numpy = (
+        CondaPackage(name=name, version="1", build="0", url=f"https://x/{name}.conda", sha256="0")
+        for name in ("python", "numpy")
+    )
+    project = planned(text).project
+    entries: dict[str, Entry] = {}
+    for name, packages in (("a-base-build", (python,)), ("a-top-build", (python, numpy)), ("a-own", (python, numpy))):
+        image = project.images[name]
+        under = [entries[each.target] for each in foundations(project)[name]]
+        entries[name] = Entry(inputs=inputs(project, image, under), conda={"linux-64": packages})
+    stages = {each.name: each.stage for each in plan(project, builders.BUILDERS, lock=Lock(targets=entries)).targets}
+    assert stages["a-base-build"].explicit == {"amd64": ("https://x/python.conda#sha256:0",)}
+    assert stages["a-top-build"].explicit == {"amd64": ("https://x/numpy.conda#sha256:0",)}
+    assert stages["a-own"].explicit == {"amd64": ("https://x/numpy.conda#sha256:0",)}
+    assert stages["a-core"].explicit == {}

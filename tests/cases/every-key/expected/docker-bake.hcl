@@ -268,7 +268,7 @@ target "conda-base" {
     "ghcr.io/dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "9a734c54d0dc8470", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "3e8deddc65a11fdf", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 labels=4415d17b user=3a7646fc target:conda-core=e424d3eada347b23 build:builder=micromamba_builder build:conda=python=3.13.*=*_cp313,conda-forge::numpy>=2,nodejs,nbgitpuller build:channels=conda-forge,nodefaults build:npm=vega-lite build:user=3a7646fc build:target:conda-core=e424d3eada347b23"
     "org.opencontainers.image.base.name" = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.source"    = "https://github.com/dorgeln/orbiter"

@@ -260,7 +260,7 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "e3475ad8cc4170fc", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "e7975bc034e228e3", {
     "orbiter.parts"                        = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=521ebdd0b9ec3818 build:builder=micromamba_builder build:conda=python=3.13,numpy,six build:channels=conda-forge build:lock=bb0ea04d build:tool=9b420995 build:user=72777f1e build:target:conda-core=521ebdd0b9ec3818"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:e29cf6c2ab816118fa852be73128be14d5b1dce96285a30455748f8d8b76c0a0"

@@ -226,7 +226,7 @@ target "conda-base" {
     "dorgeln/orbiter:conda-base-build-0.2.0" = "target:conda-base-build"
   }
   tags        = tags("conda-base")
-  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "49daaccab4dbf04c", {
+  labels      = labels("conda-base", "micromamba_deploy on conda-core, environment of conda-base-build", "573b2d2aeeb6da53", {
     "orbiter.parts"                        = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:conda-core=da5f031ac634fab0 build:builder=micromamba_builder build:conda=python=3.13,pip,docopt build:channels=conda-forge build:lock=84e4fe73 build:tool=33333333 build:user=72777f1e build:target:conda-core=da5f031ac634fab0"
     "org.opencontainers.image.base.name"   = "docker.io/library/debian:trixie-slim"
     "org.opencontainers.image.base.digest" = "sha256:2222222222222222222222222222222222222222222222222222222222222222"

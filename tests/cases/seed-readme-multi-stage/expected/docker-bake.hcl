@@ -154,7 +154,7 @@ target "micromamba-base" {
     "dorgeln/orbiter:micromamba-base-build-0.1.0" = "target:micromamba-base-build"
   }
   tags        = tags("micromamba-base")
-  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "df39ac9396456293", {
+  labels      = labels("micromamba-base", "micromamba_deploy on micromamba-core, environment of micromamba-base-build", "94204bd4e252ee64", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e target:micromamba-core=74d3503a797d6ef7 build:builder=micromamba_builder build:conda=python=3.8,numpy,pandas,jupyterlab,jupyter-server-proxy,jupyterlab-spellchecker,jupyterlab-git,altair,altair_saver,nbgitpuller,matplotlib,cython,bash_kernel,jupyter-book build:channels=conda-forge build:postbuild=a9923ff4 build:user=72777f1e build:target:micromamba-core=74d3503a797d6ef7"
     "org.opencontainers.image.base.name" = "docker.io/frolvlad/alpine-glibc"
   })
