@@ -67,7 +67,8 @@ def update(
     hears of each answer.
 
     Entries that nobody asks for any more are gone. Raises Failed with all targets that have no solution; those that
-    stand on them are not tried. An EngineError, or an interrupt, ends whatever is running.
+    stand on them are not tried. An EngineError, or an interrupt, ends whatever is running; after a target without a
+    solution the error is only said.
     """
     platforms = old.platforms if wish.platforms is None else wish.platforms
     solver = conda.Solver(cache, offline=wish.offline)
@@ -76,9 +77,11 @@ def update(
     ahead = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ahead")
     try:
         work.run(pool, ahead, images)
-    except BaseException:
+    except BaseException as error:
         solver.stop()
-        raise
+        if not (work.problems and isinstance(error, EngineError)):
+            raise
+        say(str(error))
     finally:
         tools.stop()
         ahead.shutdown(cancel_futures=True)

@@ -1,15 +1,28 @@
 """What resolvers are told, and what becomes of their answers. The resolvers themselves: tests/e2e/test_lock.py."""
 
 import json
+import threading
 import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from orbiter import pins
-from orbiter.lock import CondaPackage, Entry, PipPackage
-from orbiter.locking import npm, pip
+from orbiter import builders, pins, source
+from orbiter.errors import EngineError, LockError
+from orbiter.lock import CondaPackage, Entry, Lock, PipPackage
+from orbiter.locking import npm, pip, update
 from orbiter.locking.bases import Base, base
 from orbiter.locking.pip import Environment, Unusable
+from orbiter.resolve import resolve
+
+CONFIG = """
+python: {version: "3.13"}
+build:
+  debian:
+    core: {image: "debian:trixie-slim", builder: pip_core}
+    base: {image: core, builder: pip_deploy, build: {image: core, builder: pip_builder, pip: [nothing]}}
+"""
 
 BOTH = Environment(python="3.13", platforms=("linux/amd64", "linux/arm64"), required=("linux/amd64",), glibc=41)
 ALPINE = Environment(python="3.12", platforms=("linux/amd64",), required=("linux/amd64",), glibc=None)
@@ -239,3 +252,32 @@ def test_only_the_named_node_packages_are_upgraded() -> None:
     assert list(npm.kept(packages, ("b",))) == ["", "node_modules/a", "node_modules/@s/b"]
     assert list(npm.kept(packages, ("a",))) == ["", "node_modules/b", "node_modules/@s/b"]
     assert npm.every(packages) == {"a", "b", "@s/b"}
+
+
+def test_what_has_no_solution_is_told_also_if_a_registry_fails_then(tmp_path: Path) -> None:
+    said: list[str] = []
+    unsolved = threading.Event()
+
+    class Tools:
+        def uv(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
+            raise LockError("there is no such package")
+
+        def npm(self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None: ...
+
+        def digest(self, reference: str) -> str:
+            assert unsolved.wait(20)
+            raise EngineError("the registry is down")
+
+        def stop(self) -> None: ...
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "no solution" in line:
+            unsolved.set()
+
+    document = source.load(CONFIG.encode(), "orbiter.yaml")
+    project, images = resolve(document, builders.BUILDERS)[0], {"debian:trixie-slim": "debian:trixie-slim"}
+    with pytest.raises(update.Failed) as failed:
+        update.update(project, Lock(), update.Wish(), Tools(), images, tmp_path, say)
+    assert [problem.reason for problem in failed.value.problems] == ["there is no such package"]
+    assert said[-1] == "the registry is down"
