@@ -321,7 +321,8 @@ def _told(
     for each in causes.values():
         if each.finding:
             traced = True
-            say(f"{each.dockerfile}:{each.line}: {each.instruction}")
+            if each.line:
+                say(f"{each.dockerfile}:{each.line}: {each.instruction}")
             say(str(each.finding))
     reasons = []
     for target, step in failed.items():

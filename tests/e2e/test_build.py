@@ -275,6 +275,7 @@ def test_a_push_to_a_registry_that_is_down_says_so(project: Project) -> None:
     done = project.build("debian-core", "--push")
     assert done.returncode == 4
     assert f"the registry 127.0.0.1:{port} does not answer" in done.stderr
+    assert "Dockerfile:0" not in done.stderr
 
 
 def test_a_push_has_the_size_in_the_registry(project: Project) -> None:
