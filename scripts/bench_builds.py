@@ -207,10 +207,14 @@ class Project:
         return made
 
 
-def tables(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
+DRIVERS = ("docker", "docker-container")
+
+
+def tables(rounds: int, families: tuple[Family, ...], drivers: tuple[str, ...]) -> Iterator[str]:
     """The two tables, line by line."""
     here = engine(os.environ, "ensure --registry", "debian", "uv=0.13.9")
-    builders = ("docker", "docker-container") if has_buildkit(here) else ("docker",)
+    if not has_buildkit(here):
+        drivers = tuple(driver for driver in drivers if driver == "docker")
     parallel, warm = [], []
     with tempfile.TemporaryDirectory(prefix="orbiter-builds-") as name:
         for family in families:
@@ -223,14 +227,12 @@ def tables(rounds: int, families: tuple[Family, ...]) -> Iterator[str]:
                 f"| {family.name} | {one:.0f} s | {cold.seconds:.0f} s | {cold.seconds / one:.2f} "
                 f"| {cold.path:.0f} s | {cold.seconds / cold.path:.2f} |\n"
             )
-            for builder in builders:
-                build = project.in_container if builder == "docker-container" else project.on_engine
+            for driver in drivers:
+                build = project.in_container if driver == "docker-container" else project.on_engine
                 for what, made in project.warm(build).items():
                     ran = f"{len(made.ran)}" if len(made.ran) > 2 else ", ".join(sorted(made.ran)) or "none"
                     share = made.seconds / cold.seconds
-                    warm.append(
-                        f"| {family.name} | {what} | {builder} | {made.seconds:.1f} s | {share:.2f} | {ran} |\n"
-                    )
+                    warm.append(f"| {family.name} | {what} | {driver} | {made.seconds:.1f} s | {share:.2f} | {ran} |\n")
     yield "| | `docker build` one by one | `orbiter build` | of it | critical path | build, of it |\n"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |\n"
     yield from parallel
@@ -244,10 +246,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--rounds", type=int, default=2, help="rounds, of which the median counts (default: 2)")
     parser.add_argument("--only", choices=tuple(FAMILIES), help="only this family")
+    parser.add_argument("--driver", choices=DRIVERS, help="only from empty builders of this driver (default: both)")
     given = parser.parse_args()
+    drivers = tuple(driver for driver in DRIVERS if given.driver in (None, driver))
     chosen = tuple(make() for name, make in FAMILIES.items() if given.only in (None, name))
     lines = []
-    for line in tables(given.rounds, chosen):
+    for line in tables(given.rounds, chosen, drivers):
         print(line, end="", flush=True)
         lines.append(line)
     if given.write:
