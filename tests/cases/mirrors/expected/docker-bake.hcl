@@ -253,7 +253,7 @@ target "alpine-base" {
   ]
   attest      = ["type=provenance,disabled=true"] # it would name the mirrors
   tags        = tags("alpine-base")
-  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "9f29788c23b1ac9e", {
+  labels      = labels("alpine-base", "micromamba_deploy on alpine-core, environment of alpine-base-build", "55d0aa86174411e3", {
     "orbiter.parts"                      = "builder=micromamba_deploy cmd=95b87a68 user=72777f1e mirrors=ca target:alpine-core=fb6e925b0f73c88d build:builder=micromamba_builder build:conda=jupyterlab build:channels=conda-forge build:user=72777f1e build:mirrors=ca build:target:alpine-core=fb6e925b0f73c88d"
     "org.opencontainers.image.base.name" = "docker.io/library/alpine:3.23"
   })
