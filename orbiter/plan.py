@@ -12,7 +12,7 @@ from orbiter.diagnostics import dotted
 from orbiter.errors import NothingMatched, UsageError
 from orbiter.lock import Entry, Lock, chain, contents, origin
 from orbiter.lock import stale as lock_stale
-from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Project, Stage, Target, Variable
+from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Pins, Project, Stage, Target, Variable
 from orbiter.pins import pins
 from orbiter.schema import closest, did_you_mean
 
@@ -237,11 +237,12 @@ def _target(
 ) -> Target:
     stage = builders.stage(project, image, known)
     entry = entries.get(image.target)
+    own = pins(entry) if entry else None
     stage = replace(
         stage,
         parent=_pinned(stage.parent, digests),
-        pins=pins(entry) if entry else None,
-        explicit=_explicit(project, image, entries),
+        pins=own,
+        explicit=_explicit(project, image, entries, own),
     )
     linked = (image.parent.target, image.nested if stage.source else None)
     return Target(
@@ -256,10 +257,12 @@ def _target(
     )
 
 
-def _explicit(project: Project, image: Image, entries: Mapping[str, Entry]) -> Mapping[str, tuple[str, ...]]:
+def _explicit(
+    project: Project, image: Image, entries: Mapping[str, Entry], own: Pins | None
+) -> Mapping[str, tuple[str, ...]]:
     """The conda packages of the lock, by architecture, without those that the parent has: micromamba installs what an
     explicit list names, even if it is there."""
-    if image.target not in entries:
+    if own is None or not own.explicit:
         return {}
     below = contents(project, project.images[image.parent.target]) if image.parent.target else ()
     there = {
@@ -271,7 +274,7 @@ def _explicit(project: Project, image: Image, entries: Mapping[str, Entry]) -> M
     }
     return {
         architecture: tuple(address for address in addresses if (architecture, address) not in there)
-        for architecture, addresses in pins(entries[image.target]).explicit.items()
+        for architecture, addresses in own.explicit.items()
     }
 
 
