@@ -128,7 +128,7 @@ def _options(builder: Builder, node: Node) -> Iterator[tuple[str, str]]:
         yield "rootless", "true"
 
 
-def configuration(project: Project | None, folder: str, size: str) -> str:
+def configuration(project: Project | None, folder: str, size: str = "50GB") -> str:
     """The text of buildkitd.toml: mirrors of registries, a CA, and how large its cache may grow.
 
     `folder` is the absolute path of the project, `size` as Docker writes it (`50GB`). The keys:

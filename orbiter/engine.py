@@ -320,8 +320,7 @@ class Buildx:
             said = done.stderr.decode(errors="replace").strip()
             if _SILENT.search(said):
                 raise EngineError(_NO_ENGINE)
-            if arguments[0] == "buildx":
-                _explain_builder(said, None)
+            _explain_builder(said, None)
             raise EngineError(f"docker {' '.join(arguments[:2])}: {said or f'ended with {done.returncode}'}")
         return done.stdout.decode(errors="replace")
 

@@ -57,7 +57,7 @@ def check(
     if changes:
         console.say(output.summary(changes, wrote=True))
     engine = Buildx()
-    told = buildkit.configuration(planned.plan.project, str(planned.config.parent.absolute()), "50GB")
+    told = buildkit.configuration(planned.plan.project, str(planned.config.parent.absolute()))
     with cached.empty_builder(engine, builder, told, console.say) as name:
         checked = cached.check(planned, plan, chosen, name, engine, console.say)
     if form == "json":
