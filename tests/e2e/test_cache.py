@@ -565,12 +565,12 @@ def test_check_wants_an_empty_builder(project: Path, path: str, runner: Mapping[
 
 
 def test_check_leaves_no_builder_behind(project: Path, runner: Mapping[str, str]) -> None:
-    # BuildKit's own image cannot be had here, nor that of a user who is offline.
+    # Without BuildKit's image no builder starts; with it, this one has no mirror and cannot have the base image.
     before = docker(runner, "buildx", "ls", "--format", "{{.Name}}")
     done = cache(project, runner, "127.0.0.1:9/orbiter-cache", "check")
-    if done.returncode == 4:
-        assert "no empty builder can be started; name one with --builder" in done.stderr
     assert done.returncode in (1, 4)
+    if done.returncode == 4:
+        assert "no empty builder can be started; name one with --builder" in done.stderr or "debian-core" in done.stderr
     assert docker(runner, "buildx", "ls", "--format", "{{.Name}}") == before
 
 
