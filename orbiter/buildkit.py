@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from orbiter import references
 from orbiter.errors import UsageError
 from orbiter.model import Mirrors, Pairs, Project
 from orbiter.quoting import toml
@@ -161,8 +162,7 @@ def _private(project: Project) -> Iterator[str]:
     for _, mirror in project.mirrors.registries:
         yield mirror.partition("/")[0]
     for repository in (project.repo, project.cache.registry):
-        host, slash, _ = (repository or "").partition("/")
-        if slash and "." in host:
+        if host := references.host(repository or ""):
             yield host
 
 

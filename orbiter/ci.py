@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orbiter import references
 from orbiter.affected import everything
 from orbiter.errors import UsageError
 from orbiter.model import BuildPlan, Image
@@ -95,7 +96,7 @@ def workflow(
 ) -> Workflow:
     """The workflow of a project. `version` is Orbiter's own. Raises UsageError for what cannot be built or pushed."""
     repo = plan.project.repo
-    host = registry(repo)
+    host = references.host(repo)
     if host and host.partition(":")[0] == "localhost":
         raise UsageError(
             f"docker.repo is {repo}, which is on one machine only; name a repository that the jobs can push to, for "
@@ -136,12 +137,6 @@ def workflow(
         folder=folder,
         file=file,
     )
-
-
-def registry(repo: str) -> str | None:
-    """The host of a repository, None for Docker Hub. The rule is that of `plan.mirrored`."""
-    first, slash, _ = repo.partition("/")
-    return first if slash and (any(mark in first for mark in ".:") or first == "localhost") else None
 
 
 def is_generated(text: str) -> bool:

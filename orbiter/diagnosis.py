@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orbiter import references
+from orbiter.references import HUB
 from orbiter.tables import columns, size
 
 Level = Literal["ok", "warning", "problem"]
@@ -119,12 +121,6 @@ def _host_of_login(name: str) -> str:
     return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
 
 
-def host(repository: str) -> str:
-    """The registry of a repository: `docker.io` unless its first part is a host."""
-    first, slash, _ = repository.partition("/")
-    return first if slash and (any(mark in first for mark in ".:") or first == "localhost") else "docker.io"
-
-
 def diagnose(facts: Facts) -> tuple[Verdict, ...]:
     """The verdicts of all checks that have something to say about these facts."""
     return tuple(verdict for check in CHECKS for verdict in check(facts))
@@ -216,13 +212,13 @@ def _runs(facts: Facts) -> bool:
 def _login(facts: Facts) -> Iterable[Verdict]:
     if not facts.docker or not facts.project.repo:
         return
-    registry = host(facts.project.repo)
+    registry = references.host(facts.project.repo) or HUB
     if registry in facts.logins:
         yield Verdict(check="login", level="ok", text=f"Docker has credentials for {registry}")
     elif registry.partition(":")[0] in ("localhost", "127.0.0.1"):
         yield Verdict(check="login", level="ok", text=f"{registry} is on this machine")
     else:
-        mend = "docker login" if registry == "docker.io" else f"docker login {registry}"
+        mend = "docker login" if registry == HUB else f"docker login {registry}"
         yield Verdict(check="login", level="warning", text=f"none for {registry}: pushing needs one", mend=mend)
 
 

@@ -14,7 +14,7 @@ from orbiter.blame import named
 from orbiter.diagnostics import Finding
 from orbiter.errors import ConfigError, EngineError, NothingMatched, OrbiterError, UsageError
 from orbiter.lock import Lock
-from orbiter.model import BuildPlan, FileSet, Project
+from orbiter.model import BuildPlan, FileSet, Project, Target
 from orbiter.output import Changes
 from orbiter.plan import mirrored, plan, select
 from orbiter.resolve import resolve
@@ -115,6 +115,14 @@ def render(planned: Planned) -> FileSet:
 
     templates = resources.templates() | resources.project_templates(planned.config.parent)
     return render_plan(planned.plan, templates, resources.compiled_templates())
+
+
+def binder(planned: Planned, target: Target, reference: str) -> str:
+    """The Dockerfile for Binder of a published image, which it takes by `reference`."""
+    from orbiter.render import binder as render_binder
+
+    templates = resources.templates() | resources.project_templates(planned.config.parent)
+    return render_binder(planned.plan, target, reference, templates, resources.compiled_templates())
 
 
 def workflow(service: "Service", planned: Planned, wishes: "Wishes", git: "Git") -> tuple["Workflow", str, Path]:

@@ -14,6 +14,7 @@ from orbiter.lock import Entry, Lock, chain, contents, origin
 from orbiter.lock import stale as lock_stale
 from orbiter.model import BuildPlan, Context, Group, Image, Mirrors, Pins, Project, Stage, Target, Variable
 from orbiter.pins import pins
+from orbiter.references import full_name, host_and_path
 from orbiter.schema import closest, did_you_mean
 
 PROJECT = "localhost/project:files"
@@ -419,22 +420,6 @@ def mirrored(mirrors: Mirrors, reference: str) -> str:
     host, path = host_and_path(reference)
     replacement = dict(mirrors.registries).get(host)
     return f"{replacement}/{path}" if replacement else reference
-
-
-def full_name(reference: str) -> str:
-    """The reference with its host, without a digest: `debian:trixie-slim` → `docker.io/library/debian:trixie-slim`."""
-    return "/".join(host_and_path(reference.partition("@")[0]))
-
-
-def host_and_path(reference: str) -> tuple[str, str]:
-    """Host and path of a reference: `debian:trixie-slim` → `docker.io`, `library/debian:trixie-slim`.
-
-    The rule of https://github.com/distribution/reference/blob/main/normalize.go.
-    """
-    first, slash, rest = reference.partition("/")
-    if slash and (any(mark in first for mark in ".:") or first == "localhost"):
-        return first, rest
-    return "docker.io", reference if slash else f"library/{reference}"
 
 
 def _variable(host: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orbiter import references
 from orbiter.model import BuildPlan
 from orbiter.plan import tags
 
@@ -112,9 +113,9 @@ def advice(said: str, reference: str) -> str:
     """The way out, as a line to add, where Docker's words are about rights."""
     if not re.search(r"\b40[13] [A-Z]|denied|unauthorized|authentication required|no basic auth", said):
         return ""
-    first, slash, _ = reference.partition("/")
-    host = f" {first}" if slash and (first == "localhost" or any(mark in first for mark in ".:")) else ""
-    return f"\n'docker login{host}' as somebody who may push there"
+    host = references.host(reference)
+    login = f"docker login {host}" if host else "docker login"
+    return f"\n'{login}' as somebody who may push there"
 
 
 def redact(said: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from orbiter.credentials import Login
 from orbiter.errors import UsageError
+from orbiter.references import host_and_path
 
 Provider = Literal["dockerhub", "quay", "harbor2"]
 
@@ -58,13 +59,9 @@ class Request:
 
 def repository(repo: str, provider: str | None) -> Repository:
     """The repository that `docker.repo` names. Raises UsageError if it is not known who shows its README."""
-    first, slash, rest = repo.partition("/")
-    elsewhere = slash and (first == "localhost" or any(mark in first for mark in ".:"))
-    host, path = (first, rest) if elsewhere else ("docker.io", repo)
-    if host == "index.docker.io":
-        host = "docker.io"
+    host, path = host_and_path(repo)
     namespace, slash, name = path.partition("/")
-    if not slash:
+    if not slash or "/" not in repo:
         raise UsageError(f"docker.repo: '{repo}' has no namespace; a hub knows it as <namespace>/<name>")
     return Repository(provider=_provider(host, provider), host=host, namespace=namespace, name=name)
 

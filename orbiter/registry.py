@@ -14,6 +14,7 @@ from typing import Any
 from orbiter.credentials import TOKEN_USER, Login
 from orbiter.errors import EngineError
 from orbiter.pushrm import is_loopback
+from orbiter.references import host_and_path
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -90,11 +91,9 @@ class Manifest:
 
 
 def place(repository: str) -> Place:
-    """The place that a repository, without a tag, is in; the rule is that of `plan.mirrored`."""
-    first, slash, rest = repository.partition("/")
-    if slash and (any(mark in first for mark in ".:") or first == "localhost"):
-        return Place(host="docker.io" if first == "index.docker.io" else first, path=rest)
-    return Place(host="docker.io", path=repository if slash else f"library/{repository}")
+    """The place that a repository, without a tag, is in."""
+    host, path = host_and_path(repository)
+    return Place(host=host, path=path)
 
 
 def base_request(at: Place) -> Request:

@@ -64,12 +64,27 @@ def workflow(
     return text.rstrip("\n") + "\n"
 
 
+def binder(
+    plan: BuildPlan,
+    target: Target,
+    reference: str,
+    templates: Mapping[str, str],
+    compiled: BytecodeCache | None = None,
+) -> str:
+    """The Dockerfile for Binder of a published image, which it takes by `reference`. Raises TemplateError, as `render`
+    does."""
+    environment = _environment(templates, compiled)
+    try:
+        return _binder(environment, plan, target, reference)
+    except (JinjaError, TypeError, ValueError) as error:
+        raise TemplateError(_explain(error)) from error
+
+
 def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """All but the bake file, which has hashes of these."""
     project = plan.project
     used = {target.image.builder for target in plan.targets}
     contexts = {builder: _of_builder(builder, environment, templates) for builder in used}
-    binder = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
     for target in plan.targets:
         image, texts = target.image, dict[str, str]()
         for name, template in contexts[image.builder]:
@@ -79,13 +94,19 @@ def _files(plan: BuildPlan, environment: Environment, templates: Mapping[str, st
         for name in sorted(texts):
             yield f"{image.directory}/{name}", texts[name]
         if image.deployable:
-            text = binder.render(project=project, image=image, reference=project.reference(target.name))
-            yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", _ended(text, "binder/Dockerfile")
+            text = _binder(environment, plan, target, project.reference(target.name))
+            yield f"dockerfiles/{image.family}/{image.name}/Dockerfile", text
     if any(_mounts_indexes(target) for target in plan.targets):
         text = environment.get_template(f"mirrors.env{_SUFFIX}").render(
             project=project, addresses=_index_variables(project.mirrors)
         )
         yield INDEXES, _ended(text, "mirrors.env")
+
+
+def _binder(environment: Environment, plan: BuildPlan, target: Target, reference: str) -> str:
+    template = environment.get_template(f"binder/Dockerfile{_SUFFIX}")
+    text = template.render(project=plan.project, image=target.image, reference=reference)
+    return _ended(text, "binder/Dockerfile")
 
 
 def _bake_file(

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orbiter import references
 from orbiter.blame import Cause
 from orbiter.diagnostics import dotted
 from orbiter.progress import Result, Step, Work
+from orbiter.references import HUB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,10 +251,9 @@ def explain(error: str) -> str:
     pushed = re.match(r"failed to push ([^\s:]+(?::\d+(?=/))?[^\s:]*)", error)
     if not pushed:
         return error
-    first, slash, _ = pushed[1].partition("/")
-    registry = first if slash and (first == "localhost" or "." in first or ":" in first) else "docker.io"
+    registry = references.host(pushed[1]) or HUB
     if re.search(r"\b401\b|\b403\b|unauthorized|authorization|authentication|credentials|denied", error, re.IGNORECASE):
-        login = "" if registry == "docker.io" else f" {registry}"
+        login = "" if registry == HUB else f" {registry}"
         return (
             f"{registry} refuses the push: log in with 'docker login{login}', as somebody who may push there ({error})"
         )

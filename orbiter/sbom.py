@@ -18,7 +18,7 @@ from orbiter import lock as locks
 from orbiter.lock import CondaPackage, Entry, Lock, PipPackage, System
 from orbiter.model import Image, Project
 from orbiter.packages import folded
-from orbiter.plan import full_name
+from orbiter.references import full_name
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 """SPDX has to have one; CycloneDX goes without where the lock knows none."""

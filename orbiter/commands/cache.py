@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 
 import click
 
@@ -51,13 +52,14 @@ def check(
     planned = options.planned(file)
     chosen = select(planned.plan, options.patterns(planned, targets, family, image))
     plan = restrict(planned.plan, chosen)
-    cached.settings(plan)
+    repository = cached.settings(plan).repository
     changes = output.compare(pipeline.render(planned), planned.config.parent)
     output.write(changes, planned.config.parent)
     if changes:
         console.say(output.summary(changes, wrote=True))
     engine = Buildx()
-    told = buildkit.configuration(planned.plan.project, str(planned.config.parent.absolute()))
+    project = replace(plan.project, cache=replace(plan.project.cache, registry=repository))
+    told = buildkit.configuration(project, str(planned.config.parent.absolute()))
     with cached.empty_builder(engine, builder, told, console.say) as name:
         checked = cached.check(planned, plan, chosen, name, engine, console.say)
     if form == "json":

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @click.group(
     epilog=options.EXAMPLES
-    + "  orbiter export jupyterhub > profiles.yaml\n  orbiter export jupyterhub --docker --format python"
+    + "  orbiter export jupyterhub > profiles.yaml\n  orbiter export jupyterhub --docker --format python\n"
+    "  orbiter export binder debian-base > binder/Dockerfile"
 )
 def export() -> None:
     """Tell other programs of the published images."""
@@ -69,6 +70,25 @@ def jupyterhub(
     kind: profiles.Spawner = "docker" if spawner == "docker" else "kubernetes"
     write = {"yaml": profiles.as_yaml, "json": profiles.as_json, "python": profiles.as_python}[form]
     click.echo(write(found, kind))
+
+
+@export.command(epilog=options.EXAMPLES + "  orbiter export binder debian-base > binder/Dockerfile")
+@options.file
+@options.selection
+def binder(file: str | None, targets: tuple[str, ...], family: str | None, image: str | None) -> None:
+    """Print the Dockerfile with which Binder starts from an image.
+
+    It is dockerfiles/FAMILY/IMAGE/Dockerfile, but names the image by the digest that it has in the registry: Binder
+    starts the same image also after its tag has been pushed anew.
+    """
+    from orbiter import pipeline
+    from orbiter.commands import container
+
+    planned = options.planned(file)
+    target = container.choose(planned, targets, family, image)
+    digest = _digests(planned.plan, [target])[target.name]
+    reference = f"{planned.plan.project.reference(target.name)}@{digest}"
+    click.echo(pipeline.binder(planned, target, reference), nl=False)
 
 
 def _digests(plan: "BuildPlan", targets: "Sequence[Target]") -> dict[str, str]:

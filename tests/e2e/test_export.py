@@ -1,4 +1,4 @@
-"""What `orbiter export jupyterhub` prints, read by the real spawners; digests, asked of a real registry."""
+"""What `orbiter export` prints: read by the real spawners, built as Binder builds it; digests of a real registry."""
 
 import json
 import subprocess
@@ -123,3 +123,27 @@ def test_digest_is_the_one_in_the_registry(project: Path, engine: Mapping[str, s
         ask = ["docker", "buildx", "imagetools", "inspect", reference]
         told = subprocess.run(ask, env=engine, capture_output=True, text=True, check=True).stdout
         assert f"Digest:    {digest}\n" in told
+
+
+def test_binder_starts_from_the_same_image_after_its_tag_has_moved(project: Path, engine: Mapping[str, str]) -> None:
+    assert run_orbiter(project, engine, "build", "--push", "--progress=plain").returncode == 0
+    done = run_orbiter(project, engine, "export", "binder", "debian-base")
+    assert done.returncode == 0, done.stderr
+    repository = project / "repository"
+    repository.mkdir()
+    (repository / "Dockerfile").write_text(done.stdout)
+    by_tag = (project / "dockerfiles/debian/base/Dockerfile").read_text()
+    (line,) = set(done.stdout.splitlines()) - set(by_tag.splitlines())
+    reference, _, digest = line.removeprefix("FROM ").partition("@")
+    assert f"FROM {reference}\n" in by_tag
+    assert digest.startswith("sha256:")
+
+    command = ["docker", "buildx", "imagetools", "create", "--tag", reference, reference.replace("base", "maps")]
+    subprocess.run(command, env=engine, check=True, capture_output=True)
+    for text, said in ((done.stdout, ""), (by_tag, "b")):
+        (repository / "Dockerfile").write_text(text)
+        built = ["docker", "build", "--quiet", "--pull", str(repository)]
+        image = subprocess.run(built, env=engine, check=True, capture_output=True, text=True).stdout.strip()
+        ran = ["docker", "run", "--rm", image, "sh", "-c", "echo $A"]
+        assert subprocess.run(ran, env=engine, check=True, capture_output=True, text=True).stdout.strip() == said
+        subprocess.run(["docker", "rmi", "--force", image], env=engine, capture_output=True)
