@@ -86,11 +86,12 @@ def repo2docker(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, s
     return str(programs(tmp_path_factory.mktemp("repo2docker"), "jupyter-repo2docker") / "jupyter-repo2docker")
 
 
-def programs(folder: Path, package: str) -> Path:
-    """The folder of programs of a package that is installed for these tests."""
+def programs(folder: Path, *packages: str) -> Path:
+    """The folder of programs of packages that are installed for these tests."""
+    uv = [sys.executable, "-m", "uv"]
     for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "pip"), "install", "--quiet", package],
+        [*uv, "venv", "--quiet", "--clear", str(folder)],
+        [*uv, "pip", "install", "--quiet", "--compile-bytecode", f"--python={folder / 'bin/python'}", *packages],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

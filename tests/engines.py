@@ -19,7 +19,7 @@ def engine_alone(bridge: str, address: str) -> Iterator[Mapping[str, str]]:
     """
     state = tempfile.mkdtemp(prefix="orbiter-", dir="/tmp")  # its sockets have to have short paths
     own = {"ORBITER_ENGINE": "private", "ENGINE_STATE": state, "ENGINE_BRIDGE": bridge, "ENGINE_BIP": address}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKER_", "BUILDX_"))} | own
+    environment = _neutral(os.environ) | own
     script = (
         f"cd {shlex.quote(str(ROOT))}"
         ' && e=$(scripts/engine.sh ensure --registry) && eval "$e"'
@@ -34,3 +34,17 @@ def engine_alone(bridge: str, address: str) -> Iterator[Mapping[str, str]]:
     finally:
         subprocess.run([ROOT / "scripts/engine.sh", "purge"], env=environment, capture_output=True)
         shutil.rmtree(state, ignore_errors=True)
+
+
+def restarted(engine: Mapping[str, str]) -> bool:
+    """Ends an engine of `engine_alone`, and starts it again with all that it has."""
+    script = ROOT / "scripts/engine.sh"
+    for command in ("down", "up"):
+        done = subprocess.run([script, command], env=_neutral(engine), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return True
+
+
+def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what names an engine that runs already."""
+    return {key: value for key, value in environment.items() if not key.startswith(("DOCKER_", "BUILDX_"))}

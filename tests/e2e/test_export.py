@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import run_orbiter
+from tests.conftest import programs, run_orbiter
 
 pytestmark = pytest.mark.engine
 
@@ -67,15 +66,8 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> Path:
-    folder = tmp_path_factory.mktemp("spawners")
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin/pip"), "install", "--quiet", *PROGRAMS],
-    ):
-        done = subprocess.run(command, env=engine, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "bin/python"
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return programs(tmp_path_factory.mktemp("spawners"), *PROGRAMS) / "python"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import secrets
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import run_orbiter
+from tests.conftest import programs, run_orbiter
 
 pytestmark = pytest.mark.engine
 
@@ -74,18 +73,15 @@ def image(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> Path:
-    """A virtual environment with JupyterHub, its proxy and its spawners."""
+def installed(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> Path:
+    """The programs of JupyterHub, its proxy and its spawners."""
     folder = tmp_path_factory.mktemp("programs")
-    environment = {**engine, "PATH": f"{folder / 'bin'}:{engine['PATH']}"}
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(folder / "bin" / "pip"), "install", "--quiet", *PROGRAMS],
-        ["npm", "install", "--no-audit", "--no-fund", "--global", f"--prefix={folder}", PROXY],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "bin"
+    found = programs(folder, *PROGRAMS)
+    environment = {**engine, "PATH": f"{found}:{engine['PATH']}"}
+    command = ["npm", "install", "--no-audit", "--no-fund", "--global", f"--prefix={folder}", PROXY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return found
 
 
 @dataclass(frozen=True)
@@ -140,22 +136,22 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def docker_hub(
-    image: str, programs: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]
+    image: str, installed: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]
 ) -> Iterator[Hub]:
-    with hub(tmp_path_factory.mktemp("hub"), programs, image, "docker", engine) as running:
+    with hub(tmp_path_factory.mktemp("hub"), installed, image, "docker", engine) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def kubernetes_hub(
-    image: str, programs: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]
+    image: str, installed: Path, tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]
 ) -> Iterator[Hub]:
-    with hub(tmp_path_factory.mktemp("hub"), programs, image, "kubernetes", engine) as running:
+    with hub(tmp_path_factory.mktemp("hub"), installed, image, "kubernetes", engine) as running:
         yield running
 
 
 @contextmanager
-def hub(folder: Path, programs: Path, image: str, spawner: str, engine: Mapping[str, str]) -> Iterator[Hub]:
+def hub(folder: Path, installed: Path, image: str, spawner: str, engine: Mapping[str, str]) -> Iterator[Hub]:
     """A hub in its own folder, with one of the spawners of its configuration."""
     (folder / "kubeconfig").write_text(json.dumps(NO_CLUSTER))
     # Containers reach the hub by the address of their bridge on this machine; nobody else does.
@@ -164,18 +160,18 @@ def hub(folder: Path, programs: Path, image: str, spawner: str, engine: Mapping[
     hub = Hub(address, secrets.token_hex(16), f"orbiter-hub-{secrets.token_hex(4)}", folder / "log")
     environment = {
         **engine,
-        "PATH": f"{programs}:{engine['PATH']}",
+        "PATH": f"{installed}:{engine['PATH']}",
         "KUBECONFIG": str(folder / "kubeconfig"),
         "HUB_SPAWNER": spawner,
         "HUB_ADDRESS": hub.address,
         "HUB_INNER_ADDRESS": inner,
         "HUB_PROXY_ADDRESS": of_proxy,
-        "HUB_PROXY": str(programs / "configurable-http-proxy"),
+        "HUB_PROXY": str(installed / "configurable-http-proxy"),
         "HUB_TOKEN": hub.token,
         "HUB_IMAGE": image,
         "HUB_PREFIX": hub.prefix,
     }
-    command = [str(programs / "jupyterhub"), f"--config={Path(__file__).parent / 'hub' / 'jupyterhub_config.py'}"]
+    command = [str(installed / "jupyterhub"), f"--config={Path(__file__).parent / 'hub' / 'jupyterhub_config.py'}"]
     with hub.log.open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
