@@ -72,6 +72,20 @@ def engine() -> Mapping[str, str]:
     return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
 
 
+@pytest.fixture(scope="session")
+def debian_with_npm(engine: Mapping[str, str]) -> str:
+    """A Debian that has npm already, in the registry: dpkg needs half a minute for its 400 packages."""
+    reference = f"{engine['ENGINE_REGISTRY']}/orbiter-tests/debian:npm"
+    text = """\
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends nodejs npm && rm -rf /var/lib/apt/lists/*
+"""
+    command = ["docker", "buildx", "build", "--push", "--provenance=false", f"--tag={reference}", "-"]
+    done = subprocess.run(command, env=engine, input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return reference
+
+
 def run_orbiter(folder: Path, engine: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command line on the engine."""
     command = [sys.executable, "-m", "orbiter", *arguments]

@@ -32,7 +32,7 @@ build:
         - echo not reached
   debian:
     core:
-      image: debian:trixie-slim
+      image: {base}
       builder: pip_core
       apt: [{apt}]
     base:
@@ -102,9 +102,9 @@ RIGHT = {
     ids=["alias", "pip", "apt", "npm", "postbuild", "alpine"],
 )
 def test_failure_has_its_place(
-    tmp_path: Path, engine: Mapping[str, str], wrong: dict[str, str], said: str, printed: str
+    tmp_path: Path, engine: Mapping[str, str], debian_with_npm: str, wrong: dict[str, str], said: str, printed: str
 ) -> None:
-    (tmp_path / "orbiter.yaml").write_text(CONFIG.format(**RIGHT | wrong))
+    (tmp_path / "orbiter.yaml").write_text(CONFIG.format(base=debian_with_npm, **RIGHT | wrong))
     target = "alpine-core" if "alpine" in wrong else "debian-base"
     done = run_orbiter(tmp_path, engine, "build", target, "--progress=quiet")
     assert done.returncode == 4

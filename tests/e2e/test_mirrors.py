@@ -255,10 +255,14 @@ def places(registry: str) -> dict[str, str]:
     return {reference: f"{registry}/{path}" for reference, path in paths.items()}
 
 
-def prepare(folder: Path, engine: Mapping[str, str], registry: str, run: str) -> None:
-    """Pushes to the registry what comes from public ones, and puts into `folder` what the index is to serve."""
+def prepare(folder: Path, engine: Mapping[str, str], registry: str, debian: str, run: str) -> None:
+    """Pushes to the registry what comes from public ones, and puts into `folder` what the index is to serve.
+
+    `debian` is what the first of the bases is made of.
+    """
+    bases = dict(zip(BASES, (debian, BASES[1]), strict=True))
     tools = {reference: engine.get(variable, reference) for variable, reference in TOOLS}
-    dockerfiles = {reference: BASE.format(reference=reference) for reference in BASES}
+    dockerfiles = {reference: BASE.format(reference=source) for reference, source in bases.items()}
     dockerfiles |= {reference: f"FROM {source}" for reference, source in tools.items()}
     micromamba = next(source for reference, source in tools.items() if "micromamba" in reference)
     found = FOUND.format(debian=BASES[0], alpine=BASES[1], micromamba=micromamba)
@@ -304,11 +308,13 @@ def upstream(found: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str], mirror: Mirror) -> Iterator[str]:
+def registry(
+    tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str], mirror: Mirror, debian_with_npm: str
+) -> Iterator[str]:
     """The registry and the index, with all that the families need."""
     folder = tmp_path_factory.mktemp("prepared")
     registry = f"{engine['ENGINE_REGISTRY']}/orbiter-mirrors"
-    prepare(folder, engine, registry, mirror.run)
+    prepare(folder, engine, registry, debian_with_npm, mirror.run)
     mirror.upstream |= upstream(folder / "found")
     yield registry
     forget(folder, engine["ENGINE_REGISTRY"])

@@ -38,7 +38,9 @@ def docker(engine: Mapping[str, str], *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> Iterator[Path]:
+def project(
+    tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str], debian_with_npm: str
+) -> Iterator[Path]:
     """A family with one of everything that is special, built."""
     folder = tmp_path_factory.mktemp("special")
     (folder / "material").mkdir()
@@ -49,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str])
         "docker": {"repo": REPO},
         "build": {
             "debian": {
-                "core": {"image": "debian:trixie-slim", "builder": "pip_core"},
+                "core": {"image": debian_with_npm, "builder": "pip_core"},
                 "base": {
                     "image": "core",
                     "builder": "pip_deploy",

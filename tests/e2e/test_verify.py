@@ -18,10 +18,11 @@ pytestmark = pytest.mark.engine
 CONFIG = """\
 version: "1"
 docker: {{repo: "{registry}/orbiter-verify"}}
+python: {{version: "3.13"}}
 {mirrors}
 build:
   small:
-    core: {{image: "debian:trixie-slim", builder: pip_core, apt: [git-lfs, openssh-client], cmd: [sleep, "60"]}}
+    core: {{image: "{base}", builder: pip_core, apt: [git-lfs, openssh-client], cmd: [sleep, "60"]}}
     base:
       image: core
       builder: pip_deploy
@@ -38,13 +39,14 @@ build:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str]) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, engine: Mapping[str, str], debian_with_npm: str) -> Path:
     """A locked project."""
     folder = tmp_path_factory.mktemp("verify")
     # Where a registry of the tests stands for ghcr.io, the lock has to be told.
     uv = engine.get("UV_IMAGE")
     mirrors = f'mirrors: {{ghcr.io: "{uv.partition("/")[0]}"}}' if uv else ""
-    (folder / "orbiter.yaml").write_text(CONFIG.format(mirrors=mirrors, registry=engine["ENGINE_REGISTRY"]))
+    config = CONFIG.format(mirrors=mirrors, registry=engine["ENGINE_REGISTRY"], base=debian_with_npm)
+    (folder / "orbiter.yaml").write_text(config)
     (folder / "notes.txt").write_text("Copied.")
     done = run_orbiter(folder, engine, "lock")
     assert done.returncode == 0, done.stderr
@@ -103,7 +105,7 @@ def test_file_that_differs_is_named(project: Path, engine: Mapping[str, str], tm
     written = (project / "build/small/dated/Dockerfile").read_text().splitlines()
     line = 1 + written.index("date +%s%N > /etc/built") - 3  # a script has its first line, and -v, before that
     assert written[line - 1].startswith("RUN <<")
-    assert origin == f"  made by build/small/dated/Dockerfile:{line}, from orbiter.yaml:17:7 (postbuild)"
+    assert origin == f"  made by build/small/dated/Dockerfile:{line}, from orbiter.yaml:18:7 (postbuild)"
     assert changes == ["  etc/built  content (20 B)"]
     assert done.stderr.splitlines()[-1] == "orbiter: 1 of 1 images differ"
     assert list(tmp_path.iterdir()) == []
