@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from orbiter import copied, report
+from orbiter.bake import BakeOptions
 from orbiter.blame import Cause, cause
 from orbiter.caching import in_words, is_half_written, is_torn
 from orbiter.changes import Verdicts
 from orbiter.content import COPIED
-from orbiter.engine import BakeOptions, BuildFailed, Engine, Record
+from orbiter.engine import BuildFailed, Engine, Record
 from orbiter.errors import EngineError, UsageError
 from orbiter.images import familiar
 from orbiter.model import BuildPlan, FileSet, Target

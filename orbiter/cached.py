@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbiter import buildkit, cachecheck, caching, logins, registry
+from orbiter.bake import BakeOptions
 from orbiter.cachecheck import Base, Checked, Found
 from orbiter.caching import Ref
-from orbiter.engine import BakeOptions, BuildFailed, Engine
+from orbiter.engine import BuildFailed, Engine
 from orbiter.errors import EngineError, UsageError
 from orbiter.model import BuildPlan
 from orbiter.pipeline import Planned

@@ -118,8 +118,9 @@ def build(
     registry by digest and only tagged where the version is a new one. 'orbiter plan --changed' shows it before.
     """
     from orbiter import building, report, reporting, verifying
+    from orbiter.bake import BakeOptions
     from orbiter.changes import Verdicts, remaining
-    from orbiter.engine import BakeOptions, BuildFailed, Buildx
+    from orbiter.engine import BuildFailed, Buildx
     from orbiter.plan import restrict, select, without_parents
     from orbiter.survey import tag
 

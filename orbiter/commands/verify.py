@@ -64,7 +64,8 @@ def verify(
     them once, need room in a temporary folder, which is removed. Ends with 1 if anything differs.
     """
     from orbiter import building, output, verification, verifying
-    from orbiter.engine import BakeOptions, Buildx
+    from orbiter.bake import BakeOptions
+    from orbiter.engine import Buildx
     from orbiter.lock import installs
     from orbiter.origins import last, origins
     from orbiter.plan import restrict, select

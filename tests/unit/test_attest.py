@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orbiter import pipeline
+from orbiter.bake import BakeOptions, bake_command, bake_variables
 from orbiter.commands.build import _scanner
 from orbiter.commands.options import revision
-from orbiter.engine import BakeOptions, bake_command, bake_variables
 
 CONFIG = "{}build: {{d: {{core: {{image: 'debian:trixie', builder: pip_core}}}}}}\n"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from orbiter import builders, resources, schema, source
+from orbiter.bake import failed_step
 from orbiter.blame import Failure, blame
-from orbiter.engine import failed_step
 from orbiter.plan import plan
 from orbiter.render import render
 from orbiter.resolve import resolve

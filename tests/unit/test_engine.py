@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orbiter.engine import BakeOptions, Buildx, bake_command, bake_variables
+from orbiter.bake import BakeOptions, bake_command, bake_variables
+from orbiter.engine import Buildx
 from orbiter.errors import EngineError
 
 

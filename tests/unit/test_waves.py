@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from orbiter.bake import BakeOptions
 from orbiter.building import Ended, Job, run
-from orbiter.engine import BakeOptions, BuildFailed, Buildx
+from orbiter.engine import BuildFailed, Buildx
 from orbiter.errors import EngineError
 from orbiter.pipeline import Planned
 from orbiter.report import Report
