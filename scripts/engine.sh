@@ -297,7 +297,8 @@ dockerd_up() {
   "registry-mirrors": ["http://$addr"], "insecure-registries": ["$addr"],
   "shutdown-timeout": 5, "max-concurrent-downloads": 4,
   "builder": {"Entitlements": {"network-host": true, "security-insecure": false},
-              "gc": {"enabled": true, "policy": [{"reservedSpace": "20GB", "all": true}]}} }
+              "gc": {"enabled": true, "policy": [{
+                "reservedSpace": "20GB", "maxUsedSpace": "100GB", "minFreeSpace": "10GB", "all": true}]}} }
 JSON
   mkdir -p "$state/data" "$state/exec"
   rm -f "$sock" "$state/exec/containerd/containerd.pid"
