@@ -211,6 +211,8 @@ class Buildx:
             said = done.stderr.decode(errors="replace").strip()
             if _SILENT.search(said):
                 raise EngineError(_NO_ENGINE)
+            if arguments[0] == "buildx" and _NO_BUILDX.search(said):
+                raise EngineError(_GET_BUILDX)
             _explain_builder(said, None)
             raise EngineError(f"docker {' '.join(arguments[:2])}: {said or f'ended with {done.returncode}'}")
         return done.stdout.decode(errors="replace")
@@ -330,7 +332,7 @@ class Buildx:
     def explain_failure(self, builder: str | None = None) -> None:
         """Raises EngineError if there is no Buildx, or no engine that answers: better words than Buildx's own."""
         if self._fails(["docker", "buildx", "version"]):
-            raise EngineError("docker has no Buildx; install the plugin: https://docs.docker.com/build/install-buildx/")
+            raise EngineError(_GET_BUILDX)
         # Of an engine that DOCKER_HOST names, only the builder knows whether it is the one that is meant.
         inspected = self._capture(["docker", "buildx", "inspect", *([builder] if builder else [])])
         if (
@@ -393,5 +395,10 @@ _BOOT = re.compile(r"> \[internal\] (booting buildkit|waiting for connection):")
 
 _SILENT = re.compile(r"Cannot connect to the Docker daemon|failed to connect to the docker API|daemon.*connect")
 """What Docker says when no engine answers; the wording changed with Docker 28.3."""
+
+_NO_BUILDX = re.compile(r"^unknown flag: |\bunknown command: docker buildx|'buildx' is not a docker command")
+"""What Docker says to arguments of a plugin that it has not."""
+
+_GET_BUILDX = "docker has no Buildx; install the plugin: https://docs.docker.com/build/install-buildx/"
 
 _NO_ENGINE = "no Docker engine answers; start one, or point DOCKER_HOST or a Docker context to one"

@@ -102,8 +102,7 @@ def _digests(plan: "BuildPlan", targets: "Sequence[Target]") -> dict[str, str]:
     for target, reference in references.items():
         there = known[reference]
         if there.digest is None:
-            raise EngineError(
-                f"{reference}: {there.problem or 'not in the registry'}; 'orbiter build --push' puts it there"
-            )
+            missing = "not in the registry; 'orbiter build --push' puts it there"
+            raise EngineError(f"{reference}: {there.problem or missing}")
         found[target] = there.digest
     return found

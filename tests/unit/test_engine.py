@@ -79,6 +79,14 @@ def test_failure_says_why(docker: Path, monkeypatch: pytest.MonkeyPatch, fails: 
     assert error.value.exit_code == 4
 
 
+@pytest.mark.parametrize("said", ["unknown flag: --format", "docker: unknown command: docker buildx"])
+def test_a_question_to_buildx_where_there_is_none(docker: Path, said: str) -> None:
+    # What Docker 28.2 says without the plugin, to arguments that have options and to those that have none.
+    (docker / "bin/docker").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    with pytest.raises(EngineError, match="docker has no Buildx; install the plugin: https://"):
+        Buildx().ask("buildx", "imagetools", "inspect")
+
+
 def test_no_engine_answers(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (docker / "bin/docker").write_text('#!/bin/sh\ncase "$2" in bake) exit 1;; esac\n[ "$1" != version ]\n')
     with pytest.raises(EngineError, match="no Docker engine answers; start one"):
