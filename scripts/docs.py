@@ -231,9 +231,6 @@ def _command(context: click.Context, command: click.Command) -> Iterator[str]:
         if meaning and "--help" not in parameter.opts:
             yield f"- `{written}`: {_escaped(re.sub(r'  +', ' ', meaning))}\n"
     yield from _examples(command.epilog or "")
-    if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            yield from _command(click.Context(below, info_name=f"{context.info_name} {name}", parent=context), below)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
