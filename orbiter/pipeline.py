@@ -110,19 +110,22 @@ def project_schema(folder: Path) -> schema.Schema:
 
 
 def render(planned: Planned) -> FileSet:
-    """The generated files of a plan, with the project's own templates before Orbiter's."""
+    """The generated files of a plan."""
     from orbiter.render import render as render_plan
 
-    templates = resources.templates() | resources.project_templates(planned.config.parent)
-    return render_plan(planned.plan, templates, resources.compiled_templates())
+    return render_plan(planned.plan, _templates(planned), resources.compiled_templates())
+
+
+def _templates(planned: Planned) -> Mapping[str, str]:
+    """Orbiter's, and the project's own before them."""
+    return resources.templates() | resources.project_templates(planned.config.parent)
 
 
 def binder(planned: Planned, target: Target, reference: str) -> str:
     """The Dockerfile for Binder of a published image, which it takes by `reference`."""
     from orbiter.render import binder as render_binder
 
-    templates = resources.templates() | resources.project_templates(planned.config.parent)
-    return render_binder(planned.plan, target, reference, templates, resources.compiled_templates())
+    return render_binder(planned.plan, target, reference, _templates(planned), resources.compiled_templates())
 
 
 def workflow(service: "Service", planned: Planned, wishes: "Wishes", git: "Git") -> tuple["Workflow", str, Path]:
